@@ -1,0 +1,131 @@
+// Package gpu names the operations that a model is computed with, and the devices that carry them out.
+//
+// A [Device] owns memory: [Buffer]s of activations and [Matrix] weights that stay in their quantised blocks. A [Pass] records
+// operations, one method per kernel, and is submitted once. gpu/cpu and gpu/webgpu implement both; gpu/gputest holds the
+// suite that any implementation must pass, which compares every operation with its plain twin in shaders/ref.
+//
+// The package knows no model, no file and no network: a layer's meaning is made in model and experts/host.
+package gpu
+
+import "shoal/rdrr/quant"
+
+// Kind is the element type of a [Buffer].
+type Kind uint8
+
+// Element types, 4 bytes each.
+const (
+	F32 Kind = iota
+	U32
+)
+
+// Buffer is device memory for activations, caches and ids. It belongs to the device that made it.
+type Buffer interface {
+	Kind() Kind
+	Len() int // elements
+	Free()
+}
+
+// Matrix is a stack of Count weight matrices of one shape and format, [Count, Rows, Cols], in its stored blocks.
+// Row r of matrix i holds the weights of output r: y[r] = sum over c of W[i, r, c] * x[c].
+type Matrix interface {
+	Type() quant.Type
+	Count() int
+	Rows() int
+	Cols() int
+	// Bytes is the device memory that the matrix takes.
+	Bytes() int64
+	// Load replaces matrix i with data: Rows rows of Type().RowBytes(Cols) bytes. The data may be reused after the call.
+	Load(i int, data []byte) error
+	Free()
+}
+
+// Info describes a device.
+type Info struct {
+	Backend              string // "cpu" or "webgpu"
+	Name                 string // as the adapter names itself
+	Driver               string // "" where unknown
+	Memory               int64  // bytes that weights may take, 0 where unknown
+	Threads              int    // CPU backend: worker threads
+	Integrated, Software bool
+}
+
+// Device makes memory and passes. Its methods may be called from several goroutines; a Pass belongs to one.
+type Device interface {
+	Info() Info
+	// NewBuffer returns n elements of kind k, zeroed. An allocation that fails is an error that states the size.
+	NewBuffer(label string, k Kind, n int) (Buffer, error)
+	// NewMatrix returns space for count matrices; contents are zero until [Matrix.Load].
+	NewMatrix(label string, t quant.Type, count, rows, cols int) (Matrix, error)
+	// WriteFloats and WriteIDs copy into a buffer, before any pass that is submitted later and after any submitted earlier.
+	WriteFloats(b Buffer, offset int, data []float32) error
+	WriteIDs(b Buffer, offset int, data []uint32) error
+	// Begin starts recording a pass.
+	Begin() Pass
+	// Allocated is the device memory in use, in bytes.
+	Allocated() int64
+	Close()
+}
+
+// Readback asks for a copy of part of a buffer after a pass. Exactly one of Floats and IDs is set, and its length is how
+// much is read.
+type Readback struct {
+	From   Buffer
+	Offset int // elements
+	Floats []float32
+	IDs    []uint32
+}
+
+// Pass records operations that run in order. Shapes are checked as they are recorded; the first error sticks and is
+// returned by Submit. Row counts are n, hidden-size vectors are rows, and everything is row-major. A nil bias is no bias.
+//
+// A row's result does not depend on the other rows of the call: the same row gives the same bits alone and in a batch.
+type Pass interface {
+	// Embed writes dst[i, :] = scale * table[0, ids[i], :] for i < n. dst [n, table.Cols].
+	Embed(dst Buffer, table Matrix, ids Buffer, n int, scale float32)
+
+	// RMSNorm writes dst = x / sqrt(mean(x^2) + eps) * weight, per row (Zhang and Sennrich 2019). weight [s.Width].
+	RMSNorm(dst, x, weight Buffer, s Norm)
+	// LayerNorm writes dst = (x - mean) / sqrt(var + eps) * weight + bias, per row (Ba et al. 2016). weight, bias [s.Width].
+	LayerNorm(dst, x, weight, bias Buffer, s Norm)
+
+	// MatMul writes dst[i, :] = w[0] * x[i, :] + bias for i < n. x [n, w.Cols], bias [w.Rows], dst [n, w.Rows].
+	MatMul(dst, x Buffer, w Matrix, bias Buffer, n int)
+	// MatMulEach multiplies slice j of every row with matrix j: dst[i, j, :] = w[j] * x[i, j, :]. See [Slices].
+	MatMulEach(dst, x Buffer, w Matrix, s Slices)
+	// MatMulExperts multiplies row i with the k matrices that ids[i, :] names: dst[i, j, :] = w[ids[i, j]] * x_ij + bias[ids[i, j], :].
+	// x_ij is x[i, :] if perSlot is false (x [n, w.Cols]) and x[i, j, :] if it is true (x [n, k, w.Cols]).
+	// ids [n, k], bias [w.Count, w.Rows], dst [n, k, w.Rows]. An id >= w.Count() yields zeros.
+	MatMulExperts(dst, x Buffer, w Matrix, bias, ids Buffer, n, k int, perSlot bool)
+
+	// RoPE rotates pairs of x in place by the angles given per row. angles [s.Rows, s.Rotary/2, 2] holds cos, sin.
+	RoPE(x, angles Buffer, s Rotation)
+
+	// Attention writes softmax(q k^T * scale + mask) v per head, over cached positions. See [Attention] for shapes.
+	Attention(dst, q, keys, values, sinks Buffer, s Attention)
+
+	// Activate writes dst[i] = act(gate[i]) * up[i] for i < n; see [Activation] for the variants.
+	Activate(dst, gate, up Buffer, n int, a Activation)
+
+	// TopK chooses s.K experts for each of n rows of scores [n, s.Experts] and writes their numbers and gate weights, best
+	// first: ids [n, s.K], weights [n, s.K]. bias [s.Experts] or nil is added for selection only.
+	TopK(ids, weights, scores, bias Buffer, n int, s Gate)
+
+	// Combine adds, in slot order, x[i, :] += weights[i, j] * y[i, j, :] for j < k. y [n, k, width], weights [n, k].
+	Combine(x, y, weights Buffer, n, k, width int)
+
+	// Add writes x[i] += y[i] for i < n.
+	Add(x, y Buffer, n int)
+	// AddSigmoid writes x[i, :] += sigmoid(gate[i]) * y[i, :], the gated shared expert of Qwen2-MoE. gate [n], y [n, width].
+	AddSigmoid(x, y, gate Buffer, n, width int)
+
+	// Copy copies rows of width elements between strided places: dst[dstOffset + i*dstStride + c] = src[srcOffset + i*srcStride + c].
+	// dst and src are of one kind and do not overlap. It also appends to a KV cache.
+	Copy(dst, src Buffer, s Strided)
+
+	// ArgMax writes the index of the largest of each of n rows of x [n, width]; the lowest index wins a tie. ids [n].
+	ArgMax(ids, x Buffer, n, width int)
+
+	// Submit runs what was recorded. With readbacks it waits and fills them; without, it may return before the work is done.
+	// The pass cannot be used afterwards.
+	Submit(reads ...Readback) error
+}

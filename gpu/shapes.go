@@ -1,0 +1,97 @@
+package gpu
+
+// Norm is the shape of a normalisation: Rows rows of Width elements, starting SrcOffset and DstOffset into the buffers and
+// SrcStride and DstStride apart. A stride of 0 is Width.
+type Norm struct {
+	Rows, Width          int
+	SrcOffset, SrcStride int
+	DstOffset, DstStride int
+	Eps                  float32
+}
+
+// Slices is the shape of [Pass.MatMulEach]: each of Rows rows of x holds Count slices of Cols elements (the matrix's Count
+// and Cols), XStride apart between slices and XRow apart between rows, starting at XOffset; likewise dst with the matrix's
+// Rows elements per slice. Strides of 0 mean densely packed.
+type Slices struct {
+	Rows                   int
+	XOffset, XStride, XRow int
+	DOffset, DStride, DRow int
+}
+
+// Rotation is the shape of [Pass.RoPE]: Rows rows of Heads heads of HeadDim elements, of which Rotary elements from Offset
+// on are rotated. RowStride is the distance between rows, 0 for Heads*HeadDim.
+//
+// Element pairs are (i, i + Rotary/2), the "rotate half" order of GPT-NeoX and Hugging Face (Su et al. 2021), or
+// (2i, 2i+1) with Interleaved set.
+type Rotation struct {
+	Rows, Heads, HeadDim int
+	Offset, Rotary       int
+	RowStride            int
+	Interleaved          bool
+}
+
+// Attention is the shape of causal attention for Rows consecutive positions of one sequence, the first of which is Start.
+//
+// q [Rows, Heads, KeyDim]; keys [>= Start+Rows, KeyStride] of which KV head h takes KeyDim elements from h*KeyDim on;
+// values [.., ValueStride], KV head h takes ValueDim elements from h*ValueDim on; dst [Rows, Heads, ValueDim].
+// Query head h reads KV head h / (Heads/KVHeads). Row i sees positions p with p <= Start+i, and, if Window > 0,
+// p > Start+i-Window. sinks [Heads] or nil: exp(sink) joins the softmax's denominator (GPT-OSS). With SoftCap > 0 the scores
+// become SoftCap * tanh(score / SoftCap). keys and values may be the same buffer (MLA's latent cache).
+type Attention struct {
+	Rows, Start            int
+	Heads, KVHeads         int
+	KeyDim, ValueDim       int
+	KeyStride, ValueStride int
+	Scale                  float32
+	Window                 int
+	SoftCap                float32
+}
+
+// Activation is a gated FFN's nonlinearity.
+type Activation uint8
+
+// Activations, by the names that configurations use.
+const (
+	SiLU     Activation = iota // silu(gate) * up (Shazeer 2020, SwiGLU)
+	GELUTanh                   // gelu(gate) * up with the tanh approximation
+	// SwiGLUOAI is GPT-OSS's: g = min(gate, 7), u = clamp(up, -7, 7); (u + 1) * g * sigmoid(1.702 g).
+	SwiGLUOAI
+)
+
+// GateKind is how router scores become experts and weights.
+type GateKind uint8
+
+// Gate kinds.
+const (
+	// SoftmaxTopK: softmax over all experts, then the K largest; Renormalise divides by their sum (Qwen, OLMoE).
+	SoftmaxTopK GateKind = iota
+	// TopKSoftmax: the K largest scores, then softmax over them (Mixtral, GPT-OSS).
+	TopKSoftmax
+	// SigmoidTopK: sigmoid scores; experts chosen by score + bias within the best groups, weighted by the score alone
+	// (DeepSeek-V3, Kimi K2, GLM-4 MoE).
+	SigmoidTopK
+	// SparseMixer: K = 2, threshold masking with Jitter (Phi-MoE).
+	SparseMixer
+)
+
+// Gate is the shape of [Pass.TopK]. Ties are broken by the lower expert number.
+//
+// With Groups > 1, experts are Groups equal ranges and only those of the best TopGroups ranges may be chosen: a range is
+// ranked by the sum of its two best biased scores (SigmoidTopK) or by its best score (SoftmaxTopK, DeepSeek-V2).
+// Weights are multiplied by Scale at the end; 0 means 1.
+type Gate struct {
+	Kind        GateKind
+	Experts, K  int
+	Renormalise bool
+	Groups      int
+	TopGroups   int
+	Scale       float32
+	Jitter      float32
+}
+
+// Strided is the shape of [Pass.Copy].
+type Strided struct {
+	Rows, Width          int
+	SrcOffset, SrcStride int
+	DstOffset, DstStride int
+}
