@@ -18,6 +18,13 @@ const (
 	U32
 )
 
+func (k Kind) String() string {
+	if k == U32 {
+		return "ids"
+	}
+	return "floats"
+}
+
 // Buffer is device memory for activations, caches and ids. It belongs to the device that made it.
 type Buffer interface {
 	Kind() Kind
@@ -35,8 +42,17 @@ type Matrix interface {
 	// Bytes is the device memory that the matrix takes.
 	Bytes() int64
 	// Load replaces matrix i with data: Rows rows of Type().RowBytes(Cols) bytes. The data may be reused after the call.
+	// Matrices may be loaded while passes run that use others of the stack, not while one runs that uses i.
 	Load(i int, data []byte) error
 	Free()
+}
+
+// Aliaser is a Matrix that can use the caller's memory in place of a copy, which a memory-mapped model file then need not be
+// read for. Callers try it by type assertion and fall back to Load.
+type Aliaser interface {
+	// Alias makes data matrix i, as Load would, but keeps a reference. data must neither change nor be unmapped until another
+	// Load or Alias of i, or Free.
+	Alias(i int, data []byte) error
 }
 
 // Info describes a device.
@@ -52,7 +68,7 @@ type Info struct {
 // Device makes memory and passes. Its methods may be called from several goroutines; a Pass belongs to one.
 type Device interface {
 	Info() Info
-	// NewBuffer returns n elements of kind k, zeroed. An allocation that fails is an error that states the size.
+	// NewBuffer returns n > 0 elements of kind k, zeroed. An allocation that fails is an error that states the size.
 	NewBuffer(label string, k Kind, n int) (Buffer, error)
 	// NewMatrix returns space for count matrices; contents are zero until [Matrix.Load].
 	NewMatrix(label string, t quant.Type, count, rows, cols int) (Matrix, error)
@@ -75,12 +91,14 @@ type Readback struct {
 	IDs    []uint32
 }
 
-// Pass records operations that run in order. Shapes are checked as they are recorded; the first error sticks and is
-// returned by Submit. Row counts are n, hidden-size vectors are rows, and everything is row-major. A nil bias is no bias.
+// Pass records operations that run in order. Shapes are checked as they are recorded (see [CheckMatMul] and the like); the
+// first error sticks, nothing of the pass runs, and Submit returns it. Row counts are n, hidden-size vectors are rows, and
+// everything is row-major. A nil bias is no bias. n may be 0. An operation's output is none of its other buffers.
 //
 // A row's result does not depend on the other rows of the call: the same row gives the same bits alone and in a batch.
 type Pass interface {
 	// Embed writes dst[i, :] = scale * table[0, ids[i], :] for i < n. dst [n, table.Cols].
+	// An id >= table.Rows() yields zeros.
 	Embed(dst Buffer, table Matrix, ids Buffer, n int, scale float32)
 
 	// RMSNorm writes dst = x / sqrt(mean(x^2) + eps) * weight, per row (Zhang and Sennrich 2019). weight [s.Width].

@@ -18,6 +18,13 @@ type Slices struct {
 	DOffset, DStride, DRow int
 }
 
+// Packed returns s with its zero strides filled in for count slices of cols elements in x and rows elements in dst.
+func (s Slices) Packed(count, rows, cols int) Slices {
+	s.XStride, s.DStride = or(s.XStride, cols), or(s.DStride, rows)
+	s.XRow, s.DRow = or(s.XRow, count*s.XStride), or(s.DRow, count*s.DStride)
+	return s
+}
+
 // Rotation is the shape of [Pass.RoPE]: Rows rows of Heads heads of HeadDim elements, of which Rotary elements from Offset
 // on are rotated. RowStride is the distance between rows, 0 for Heads*HeadDim.
 //
@@ -74,10 +81,12 @@ const (
 	SparseMixer
 )
 
-// Gate is the shape of [Pass.TopK]. Ties are broken by the lower expert number.
+// Gate is the shape of [Pass.TopK]. Ties are broken by the lower expert number. Without a bias the raw scores decide the
+// choice, since softmax and sigmoid keep their order: rounding inside either can then make no tie and no difference.
 //
 // With Groups > 1, experts are Groups equal ranges and only those of the best TopGroups ranges may be chosen: a range is
-// ranked by the sum of its two best biased scores (SigmoidTopK) or by its best score (SoftmaxTopK, DeepSeek-V2).
+// ranked by the sum of its two best biased scores (SigmoidTopK) or by its best score (SoftmaxTopK, DeepSeek-V2). The other
+// kinds know no groups.
 // Weights are multiplied by Scale at the end; 0 means 1.
 type Gate struct {
 	Kind        GateKind
