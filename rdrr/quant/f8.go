@@ -28,7 +28,7 @@ var e4m3Values = makeE4M3()
 func makeE4M3() (values [256]float32) {
 	for b := range values {
 		exp, frac := b>>3&15, float64(b&7)
-		v := math.Ldexp(1+frac/8, exp-7)
+		v := math.Ldexp(8+frac, exp-10)
 		if exp == 0 {
 			v = frac / 512
 		} else if b&0x7f == 0x7f {

@@ -100,7 +100,7 @@ func assignE2M1(codes *[32]uint8, x *[32]float32, e int) float64 {
 		default:
 			c = 7
 		}
-		d := (a - float64(e2m1[c])) / inv
+		d := (float64(a) - float64(e2m1[c])) / inv
 		sum += float64(d * d)
 		if v < 0 && c != 0 {
 			c |= 8

@@ -46,8 +46,8 @@ func decodeQ4K(dst []float32, src []byte) {
 		for j := 0; j < 8; j += 2 {
 			q := src[16+16*j : 48+16*j]
 			lo, hi := dst[32*j:32*j+32], dst[32*j+32:32*j+64]
-			d0, m0 := d*float32(sc[j]), dmin*float32(mn[j])
-			d1, m1 := d*float32(sc[j+1]), dmin*float32(mn[j+1])
+			d0, m0 := d*float32(sc[j]), float32(dmin*float32(mn[j]))
+			d1, m1 := d*float32(sc[j+1]), float32(dmin*float32(mn[j+1]))
 			for l, v := range q {
 				lo[l] = float32(d0*nibble[v&15]) - m0
 				hi[l] = float32(d1*nibble[v>>4]) - m1
@@ -65,8 +65,8 @@ func decodeQ5K(dst []float32, src []byte) {
 		for j := 0; j < 8; j += 2 {
 			q := src[48+16*j : 80+16*j]
 			lo, hi := dst[32*j:32*j+32], dst[32*j+32:32*j+64]
-			d0, m0 := d*float32(sc[j]), dmin*float32(mn[j])
-			d1, m1 := d*float32(sc[j+1]), dmin*float32(mn[j+1])
+			d0, m0 := d*float32(sc[j]), float32(dmin*float32(mn[j]))
+			d1, m1 := d*float32(sc[j+1]), float32(dmin*float32(mn[j+1]))
 			for l, v := range q {
 				b := h[l] >> (j & 6)
 				lo[l] = float32(d0*float32(int32(v&15|b&1<<4))) - m0
@@ -125,7 +125,7 @@ func encodeAffine(codes *[256]uint8, head []byte, src []float32, n int32) {
 	for j := range 8 {
 		sub := x[32*j : 32*j+32]
 		sc[j], mn[j] = settle(sub, d, dmin, code(scale[j]*invD, 63), code(offset[j]*invMin, 63), top)
-		s, m := d*float32(sc[j]), dmin*float32(mn[j])
+		s, m := d*float32(sc[j]), float32(dmin*float32(mn[j]))
 		inv := inverse(s)
 		for l, v := range sub {
 			codes[32*j+l] = uint8(code((v+m)*inv, top))
@@ -142,7 +142,7 @@ func settle(x []float32, d, dmin float32, sc, mn int32, top float32) (bestSc, be
 		s := d * float32(a)
 		inv := inverse(s)
 		for b := max(mn-1, 0); b <= min(mn+1, 63); b++ {
-			if e := affineError(x, s, dmin*float32(b), inv, top); least < 0 || e < least {
+			if e := affineError(x, s, float32(dmin*float32(b)), inv, top); least < 0 || e < least {
 				least, bestSc, bestMn = e, uint8(a), uint8(b)
 			}
 		}

@@ -1,5 +1,7 @@
 package quant
 
+import "math"
+
 // The scale of a block decides its error. Scaling the largest weight to the largest code is only a start: a slightly smaller
 // scale that clips or moves the extreme weights often serves the many small ones better. The searches here try a range of
 // scales; for each they assign every weight its nearest code and then solve for the scale (and offset) that minimise the sum
@@ -38,9 +40,9 @@ func nearest(v, lo, hi float32) int32 {
 		return int32(hi)
 	}
 	if v < 0 {
-		return int32(v - 0.5)
+		return int32(float32(v) - 0.5)
 	}
-	return int32(v + 0.5)
+	return int32(float32(v) + 0.5)
 }
 
 // symmetricScale returns a scale s, possibly negative, for codes q in [-n, n-1]: x[i] is stored as s*q[i]. The codes have one
@@ -58,7 +60,7 @@ func symmetricScale(x []float32, n int32) float32 {
 	lo, hi := float32(-n), float32(n-1)
 	var best, bestGain float32
 	for step := -9; step <= 9; step++ {
-		inv := -(float32(n) + 0.1*float32(step)) / extreme
+		inv := -(float32(n) + float32(0.1*float32(step))) / extreme
 		var qx, qq float32
 		for _, v := range x {
 			q := float32(nearest(v*inv, lo, hi))
@@ -77,51 +79,75 @@ func symmetricScale(x []float32, n int32) float32 {
 // affineScale returns a scale s >= 0 and an offset m >= 0 for codes q in [0, n]: x[i] is stored as s*q[i] - m.
 func affineScale(x []float32, n int32) (s, m float32) {
 	lo, hi := x[0], x[0]
-	var sum float32
+	var sum, squares float32
 	for _, v := range x {
 		lo, hi = min(lo, v), max(hi, v)
 		sum += v
+		squares += float32(v * v)
 	}
 	lo = min(lo, 0)
 	if inverse(hi-lo) == 0 {
 		return 0, -lo
 	}
-	count, top := float32(len(x)), float32(n)
-	bestError := float32(-1)
-	for step := -10; step <= 10; step++ {
-		inv := (top + 0.1*float32(step)) / (hi - lo)
-		offset := -lo
-		// The second round starts from the first one's solution.
-		for range 2 {
-			var q1, q2, qx float32
-			for _, v := range x {
-				q := float32(code((v+offset)*inv, top))
-				q1 += q
-				q2 += float32(q * q)
-				qx += float32(q * v)
-			}
-			det := float32(count*q2) - float32(q1*q1)
-			if det <= 0 {
-				break
-			}
-			ts := (float32(count*qx) - float32(q1*sum)) / det
-			tm := (float32(q1*qx) - float32(q2*sum)) / det
-			if tm < 0 {
-				tm, ts = 0, qx/q2
-			}
-			if inverse(ts) == 0 || ts < 0 {
-				break
-			}
-			inv, offset = 1/ts, tm
-			if e := affineError(x, ts, tm, inv, top); bestError < 0 || e < bestError {
-				bestError, s, m = e, ts, tm
-			}
+	f := affineFit{count: int32(len(x)), sum: sum, squares: squares, best: math.Inf(1)}
+	s, m = (hi-lo)/float32(n), -lo
+	for step := -7; step <= 7; step++ {
+		if ts, tm, better := f.solve(x, (float32(n)+float32(0.15*float32(step)))/(hi-lo), -lo, n); better {
+			s, m = ts, tm
 		}
 	}
-	if bestError < 0 {
-		return (hi - lo) / top, -lo
+	// From the best try, assigning codes and solving in turn converges within a few rounds.
+	for range 4 {
+		ts, tm, better := f.solve(x, inverse(s), m, n)
+		if !better {
+			break
+		}
+		s, m = ts, tm
 	}
 	return s, m
+}
+
+// affineFit is a search for scale and offset of one sub-block: what does not change between tries, and the best error so far.
+type affineFit struct {
+	count        int32
+	sum, squares float32
+	best         float64
+}
+
+// solve assigns codes with inverse scale inv and offset m, and returns the scale and offset that suit those codes best.
+// better reports whether their error is the least so far.
+func (f *affineFit) solve(x []float32, inv, m float32, n int32) (ts, tm float32, better bool) {
+	top := float32(n)
+	var q1, q2 int32
+	var even, odd float32 // two sums, so that one addition need not wait for the other
+	for i := 0; i+1 < len(x); i += 2 {
+		a, b := code((x[i]+m)*inv, top), code((x[i+1]+m)*inv, top)
+		q1 += a + b
+		q2 += a*a + b*b
+		even += float32(float32(a) * x[i])
+		odd += float32(float32(b) * x[i+1])
+	}
+	qx, det := even+odd, f.count*q2-q1*q1
+	if det <= 0 {
+		return 0, 0, false
+	}
+	ts = (float32(float32(f.count)*qx) - float32(float32(q1)*f.sum)) / float32(det)
+	tm = (float32(float32(q1)*qx) - float32(float32(q2)*f.sum)) / float32(det)
+	if tm < 0 {
+		ts, tm = qx/float32(q2), 0
+	}
+	if ts <= 0 {
+		return 0, 0, false
+	}
+	// The sum of (s*q - m - x)^2, multiplied out.
+	s, o, n1, n2 := float64(ts), float64(tm), float64(q1), float64(q2)
+	e := float64(f.squares) + float64(s*s*n2) + float64(o*o*float64(f.count))
+	e += 2 * (float64(o*float64(f.sum)) - float64(s*float64(qx)) - float64(s*o*n1))
+	if e >= f.best {
+		return 0, 0, false
+	}
+	f.best = e
+	return ts, tm, true
 }
 
 // code rounds v to the nearest integer in [0, top].
@@ -132,15 +158,17 @@ func code(v, top float32) int32 {
 	if v >= top {
 		return int32(top)
 	}
-	return int32(v + 0.5)
+	return int32(float32(v) + 0.5)
 }
 
 // affineError is the squared error of x stored with scale s and offset m, each weight by its nearest code.
 func affineError(x []float32, s, m, inv, top float32) float32 {
-	var e float32
-	for _, v := range x {
-		d := float32(s*float32(code((v+m)*inv, top))) - m - v
-		e += float32(d * d)
+	var even, odd float32
+	for i := 0; i+1 < len(x); i += 2 {
+		a := float32(s*float32(code((x[i]+m)*inv, top))) - m - x[i]
+		b := float32(s*float32(code((x[i+1]+m)*inv, top))) - m - x[i+1]
+		even += float32(a * a)
+		odd += float32(b * b)
 	}
-	return e
+	return even + odd
 }

@@ -99,7 +99,7 @@ func TestEncodeNoWorseThanGGML(t *testing.T) {
 			name  string
 			first int
 			limit float64
-		}{{"rows 0 to 7", 0, limit}, {"rows 8 to 15", 8, nmse(v.floats(vectorName(typ)+".decoded")[8*v.Columns:], input[8*v.Columns:])}} {
+		}{{"rows 0 to 7", 0, limit}, {"rows 8 to 15", 8, nmse(v.floats(vectorName(typ) + ".decoded")[8*v.Columns:], input[8*v.Columns:])}} {
 			src := input[part.first*v.Columns:][:8*v.Columns]
 			got := nmse(roundTrip(t, typ, src, v.Columns), src)
 			t.Logf("%v, %s: NMSE %.6g, ggml %.6g (%.3f)", typ, part.name, got, part.limit, got/part.limit)
