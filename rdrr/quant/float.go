@@ -95,16 +95,20 @@ func encodeBF16(dst []byte, src []float32) {
 
 func getF16(b []byte) float32 { return F16ToF32(binary.LittleEndian.Uint16(b)) }
 
-// putF16 stores a block's scale, which its callers keep finite, and returns the value that a decoder will read.
+// putF16 stores a block's scale, which its callers keep from being NaN, and returns the value that a decoder will read.
 func putF16(b []byte, f float32) float32 {
-	if f > maxF16 {
-		f = maxF16
-	} else if f < -maxF16 {
-		f = -maxF16
-	}
-	h := F32ToF16(f)
+	h := F32ToF16(min(max(f, -maxF16), maxF16))
 	binary.LittleEndian.PutUint16(b, h)
 	return F16ToF32(h)
+}
+
+// putRange stores a scale that is to cover a range of integer codes. A subnormal half is rounded away from zero: rounded
+// down, its coarse steps could leave the largest codes short by up to half, or by all where the result is zero.
+func putRange(b []byte, f float32) float32 {
+	if d := putF16(b, f); f > d && d >= 0 && f < 0x1p-14 || f < d && d <= 0 && f > -0x1p-14 {
+		binary.LittleEndian.PutUint16(b, binary.LittleEndian.Uint16(b)+1)
+	}
+	return getF16(b)
 }
 
 const maxF16 = 65504

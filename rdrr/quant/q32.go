@@ -24,7 +24,7 @@ func encodeQ8(dst []byte, src []float32) {
 	var x [32]float32
 	for ; len(src) >= 32; dst, src = dst[34:], src[32:] {
 		clean(x[:], src[:32], 127*maxF16)
-		d := putF16(dst, largest(x[:])/127)
+		d := putRange(dst, largest(x[:])/127)
 		inv := inverse(d)
 		for i, v := range x {
 			dst[2+i] = byte(int8(nearest(v*inv, -127, 127)))

@@ -119,7 +119,7 @@ func encodeAffine(codes *[256]uint8, head []byte, src []float32, n int32) {
 		scale[j], offset[j] = affineScale(x[32*j:32*j+32], n)
 		maxScale, maxOffset = max(maxScale, scale[j]), max(maxOffset, offset[j])
 	}
-	d, dmin := putF16(head, maxScale/63), putF16(head[2:], maxOffset/63)
+	d, dmin := putRange(head, maxScale/63), putRange(head[2:], maxOffset/63)
 	invD, invMin, top := inverse(d), inverse(dmin), float32(n)
 	var sc, mn [8]uint8
 	for j := range 8 {

@@ -53,7 +53,7 @@ func encodeQ6K(dst []byte, src []float32) {
 			}
 		}
 		// The sub-block with the largest scale gets -128, the end of int8's range that has one value more.
-		d := putF16(dst[208:], extreme/-128)
+		d := putRange(dst[208:], extreme/-128)
 		inv := inverse(d)
 		for j := range scale {
 			sub := x[16*j : 16*j+16]
