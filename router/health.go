@@ -1,0 +1,115 @@
+package router
+
+import (
+	"sync"
+	"time"
+)
+
+// health is what calls have taught about the peers. It outlives sessions and directories' changes of mind.
+type health struct {
+	mu     sync.Mutex
+	peers  map[string]*record
+	calls  int
+	hedges int
+}
+
+type record struct {
+	latency  [sizeClasses]window
+	measured [sizeClasses]time.Time // when the class last had a call
+	failures int
+	failed   time.Time // last
+}
+
+// stale is the age at which a measured latency stops counting, so that a peer that was slow once is tried again.
+const stale = 30 * time.Second
+
+func (h *health) record(peer string) *record {
+	if h.peers == nil {
+		h.peers = map[string]*record{}
+	}
+	r := h.peers[peer]
+	if r == nil {
+		r = &record{}
+		h.peers[peer] = r
+	}
+	return r
+}
+
+// expected is the usual latency of the peer for calls of a class. 0 if it is not known or too old: such a peer looks fast,
+// so that every replica is measured once.
+func (h *health) expected(peer string, class int, now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.record(peer)
+	if now.Sub(r.measured[class]) > stale {
+		return 0
+	}
+	return r.latency[class].p50
+}
+
+// resting reports whether the peer failed so recently that it is asked only for what nobody else holds.
+func (h *health) resting(peer string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.record(peer)
+	quiet := now.Sub(r.failed)
+	return quiet < backoff(decayed(r.failures, quiet))
+}
+
+// timing returns the deadline of a call and when to hedge it, if ever.
+func (h *health) timing(peer string, class, slots int, l Limits) (deadline, hedge time.Duration, hedged bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w := &h.record(peer).latency[class]
+	hedge, hedged = hedgeAfter(w.p95, w.count)
+	return l.callDeadline(w.p95, w.count, slots), hedge, hedged
+}
+
+// started counts a call for the budget of hedges.
+func (h *health) started() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls++
+}
+
+// takeHedges asks for extra calls out of the budget.
+func (h *health) takeHedges(extra int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !mayHedge(h.hedges, extra, h.calls) {
+		return false
+	}
+	h.hedges += extra
+	return true
+}
+
+// succeeded notes an answer, which ends a row of failures.
+func (h *health) succeeded(peer string, class int, took time.Duration, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.record(peer)
+	r.failures = 0
+	r.latency[class].add(took)
+	r.measured[class] = now
+}
+
+// abandoned notes a call that was cancelled because another replica was faster: it would have taken at least this long.
+// A call cut short before the peer's usual time says nothing.
+func (h *health) abandoned(peer string, class int, after time.Duration, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.record(peer)
+	if after > r.latency[class].p50 {
+		r.latency[class].add(after)
+		r.measured[class] = now
+	}
+}
+
+// failed notes a failure and puts the peer to rest.
+func (h *health) failed(peer string, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.record(peer)
+	r.failures = decayed(r.failures, now.Sub(r.failed)) + 1
+	r.failed = now
+}
