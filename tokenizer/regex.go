@@ -1,0 +1,291 @@
+package tokenizer
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dlclark/regexp2"
+)
+
+// regexTimeout bounds the backtracking of a file's own pattern over one section of text.
+const regexTimeout = 20 * time.Second
+
+// regex is a pattern of the Hugging Face library's (Oniguruma's Ruby syntax), run by a backtracking engine.
+type regex struct{ re *regexp2.Regexp }
+
+func compileRegex(pattern string) (*regex, error) {
+	if len(pattern) > maxPattern {
+		return nil, fmt.Errorf("pattern of %d bytes: at most %d", len(pattern), maxPattern)
+	}
+	translated, err := translateRegex(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+	}
+	re, err := compileGuarded(translated)
+	if err != nil {
+		return nil, fmt.Errorf("pattern %q: %w", pattern, err)
+	}
+	re.MatchTimeout = regexTimeout
+	return &regex{re}, nil
+}
+
+// compileGuarded compiles a pattern from a file. The engine's parser is not ours, so a panic in it is an error too.
+func compileGuarded(pattern string) (re *regexp2.Regexp, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("does not compile: %v", p)
+		}
+	}()
+	return regexp2.Compile(pattern, regexp2.Multiline) // in Ruby's syntax ^ and $ are the bounds of lines
+}
+
+// find returns all of s in order, matches and what lies between. A pattern that runs out of its time matches no further.
+func (r *regex) find(s string) []span {
+	var spans []span
+	runes := []rune(s)
+	at, rune0 := 0, 0          // the same place in bytes and in characters
+	size := func(to int) int { // of the characters up to the one numbered to
+		n := 0
+		for _, c := range runes[rune0:to] {
+			n += utf8.RuneLen(c)
+		}
+		rune0 = to
+		return n
+	}
+	for m, err := r.re.FindRunesMatch(runes); m != nil && err == nil; m, err = r.re.FindNextMatch(m) {
+		if n := size(m.Index); n > 0 {
+			spans = append(spans, span{at, at + n, false})
+			at += n
+		}
+		if n := size(m.Index + m.Length); n > 0 {
+			spans = append(spans, span{at, at + n, true})
+			at += n
+		}
+	}
+	if at < len(s) {
+		spans = append(spans, span{at, len(s), false})
+	}
+	return spans
+}
+
+// replace returns s with every match replaced by content, which is taken literally.
+func (r *regex) replace(s, content string) string {
+	var b strings.Builder
+	for _, p := range r.find(s) {
+		if p.match {
+			b.WriteString(content)
+		} else {
+			b.WriteString(s[p.start:p.end])
+		}
+	}
+	return b.String()
+}
+
+// translateRegex rewrites what the engine's syntax (.NET's) lacks: possessive quantifiers (X++ is (?>X+)), class
+// intersection with a negated class ([a&&[^b]] is [a-[b]]), and letters that case folding joins to ASCII ones
+// (U+017F to s, U+212A to k).
+func translateRegex(pattern string) (string, error) {
+	t := regexTranslator{in: pattern}
+	if err := t.alternatives(0, false); err != nil {
+		return "", err
+	}
+	if t.pos < len(t.in) {
+		return "", fmt.Errorf("unmatched ) at byte %d", t.pos)
+	}
+	return t.out.String(), nil
+}
+
+type regexTranslator struct {
+	in  string
+	pos int
+	out bytes.Buffer
+}
+
+// alternatives copies up to the ) that closes the group, or to the end.
+func (t *regexTranslator) alternatives(depth int, fold bool) error {
+	if depth > 100 {
+		return fmt.Errorf("groups nested more than 100 deep")
+	}
+	for t.pos < len(t.in) && t.in[t.pos] != ')' {
+		if t.in[t.pos] == '|' {
+			t.out.WriteByte('|')
+			t.pos++
+			continue
+		}
+		start := t.out.Len()
+		if err := t.atom(depth, &fold); err != nil {
+			return err
+		}
+		quantifier := t.quantifier()
+		if simple, possessive := strings.CutSuffix(quantifier, "+"); possessive && simple != "" {
+			atom := string(t.out.Bytes()[start:])
+			t.out.Truncate(start)
+			t.out.WriteString("(?>" + atom + simple + ")")
+		} else {
+			t.out.WriteString(quantifier)
+		}
+	}
+	return nil
+}
+
+func (t *regexTranslator) quantifier() string {
+	start := t.pos
+	if t.pos == len(t.in) {
+		return ""
+	}
+	switch t.in[t.pos] {
+	case '*', '+', '?':
+		t.pos++
+		if t.pos < len(t.in) && (t.in[t.pos] == '+' || t.in[t.pos] == '?') {
+			t.pos++
+		}
+	case '{':
+		// {n,m}+ is not possessive in this syntax: the + repeats the whole, which a group says in any syntax.
+		if end := strings.IndexByte(t.in[t.pos:], '}'); end > 1 && strings.Trim(t.in[t.pos+1:t.pos+end], "0123456789,") == "" {
+			t.pos += end + 1
+			if t.pos < len(t.in) && t.in[t.pos] == '?' {
+				t.pos++
+			}
+		}
+	}
+	return t.in[start:t.pos]
+}
+
+func (t *regexTranslator) atom(depth int, fold *bool) error {
+	c := t.in[t.pos]
+	switch {
+	case c == '(':
+		return t.group(depth, fold)
+	case c == '[':
+		return t.class(0)
+	case c == '\\':
+		return t.escape()
+	case *fold && (c|0x20 == 's'):
+		t.out.WriteString("[sS\u017f]")
+	case *fold && (c|0x20 == 'k'):
+		t.out.WriteString("[kK\u212a]")
+	default:
+		_, n := utf8.DecodeRuneInString(t.in[t.pos:])
+		t.out.WriteString(t.in[t.pos : t.pos+n])
+		t.pos += n
+		return nil
+	}
+	t.pos++
+	return nil
+}
+
+func (t *regexTranslator) escape() error {
+	if t.pos+1 >= len(t.in) {
+		return fmt.Errorf("ends in a backslash")
+	}
+	n := 2
+	if c := t.in[t.pos+1]; (c == 'p' || c == 'P' || c == 'x') && t.pos+2 < len(t.in) && t.in[t.pos+2] == '{' {
+		end := strings.IndexByte(t.in[t.pos:], '}')
+		if end < 0 {
+			return fmt.Errorf("unclosed %s at byte %d", t.in[t.pos:t.pos+3], t.pos)
+		}
+		n = end + 1
+	} else if _, size := utf8.DecodeRuneInString(t.in[t.pos+1:]); size > 1 {
+		n = 1 + size
+	}
+	t.out.WriteString(t.in[t.pos : t.pos+n])
+	t.pos += n
+	return nil
+}
+
+// group copies a group with its head: flags such as (?i: hold inside it, (?i) from there on.
+func (t *regexTranslator) group(depth int, fold *bool) error {
+	open := t.pos
+	inner := *fold
+	t.out.WriteByte('(')
+	t.pos++
+	if t.pos < len(t.in) && t.in[t.pos] == '?' {
+		end := t.pos + 1
+		for end < len(t.in) && strings.IndexByte("imsx-", t.in[end]) >= 0 {
+			end++
+		}
+		if end < len(t.in) && end > t.pos+1 && (t.in[end] == ':' || t.in[end] == ')') {
+			flags := t.in[t.pos+1 : end]
+			on, off, _ := strings.Cut(flags, "-")
+			if strings.Trim(on+off, "i") != "" {
+				return fmt.Errorf("flags %q at byte %d are not supported", flags, t.pos)
+			}
+			set := on != ""
+			t.out.WriteString(t.in[t.pos : end+1])
+			t.pos = end + 1
+			if t.in[end] == ')' {
+				*fold = set
+				return nil
+			}
+			inner = set
+		} else {
+			t.out.WriteByte('?')
+			t.pos++
+			for t.pos < len(t.in) && strings.IndexByte(":=!<>", t.in[t.pos]) >= 0 {
+				t.out.WriteByte(t.in[t.pos])
+				t.pos++
+			}
+		}
+	}
+	if err := t.alternatives(depth+1, inner); err != nil {
+		return err
+	}
+	if t.pos >= len(t.in) {
+		return fmt.Errorf("unclosed ( at byte %d", open)
+	}
+	t.out.WriteByte(')')
+	t.pos++
+	return nil
+}
+
+// class copies a bracketed class. Of nested classes only &&[^...] at the end can be said in the engine's syntax.
+func (t *regexTranslator) class(depth int) error {
+	open := t.pos
+	t.out.WriteByte('[')
+	t.pos++
+	if t.pos < len(t.in) && t.in[t.pos] == '^' {
+		t.out.WriteByte('^')
+		t.pos++
+	}
+	for first := true; t.pos < len(t.in); first = false {
+		rest := t.in[t.pos:]
+		switch {
+		case rest[0] == ']' && !first:
+			t.out.WriteByte(']')
+			t.pos++
+			return nil
+		case rest[0] == '\\':
+			if err := t.escape(); err != nil {
+				return err
+			}
+		case strings.HasPrefix(rest, "&&[^") && depth == 0 && t.in[open+1] != '^':
+			t.out.WriteString("-[")
+			t.pos += len("&&[^")
+			for t.pos < len(t.in) && t.in[t.pos] != ']' {
+				if t.in[t.pos] == '[' {
+					return fmt.Errorf("class nested two deep at byte %d", t.pos)
+				}
+				if t.in[t.pos] != '\\' {
+					t.out.WriteByte(t.in[t.pos])
+					t.pos++
+				} else if err := t.escape(); err != nil {
+					return err
+				}
+			}
+			t.pos++
+			t.out.WriteByte(']')
+			if t.pos >= len(t.in) || t.in[t.pos] != ']' {
+				return fmt.Errorf("class intersection at byte %d is not at the end of its class", open)
+			}
+		case rest[0] == '[', strings.HasPrefix(rest, "&&"):
+			return fmt.Errorf("%.2q in the class at byte %d is not supported", rest, open)
+		default:
+			t.out.WriteByte(rest[0])
+			t.pos++
+		}
+	}
+	return fmt.Errorf("unclosed [ at byte %d", open)
+}
