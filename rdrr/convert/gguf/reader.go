@@ -14,9 +14,10 @@ import (
 // header reads what comes before the tensor data. left is how much of it may still follow: the rest of the file, or of
 // maxHeader. Every length is compared with it before anything of that length is made.
 type header struct {
-	r    *bufio.Reader
-	left int64
-	pos  int64
+	r       *bufio.Reader
+	left    int64
+	pos     int64
+	scratch [24]byte // what fixed returns
 }
 
 func read(r io.ReaderAt, size int64) (*File, error) {
@@ -63,7 +64,7 @@ func read(r io.ReaderAt, size int64) (*File, error) {
 
 // start reads the fixed part and returns the counts of tensors and entries.
 func (h *header) start(f *File) (tensors, entries uint64, err error) {
-	b, err := h.bytes(24)
+	b, err := h.fixed(24)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -118,7 +119,7 @@ func (h *header) value(t valueType) (any, error) {
 	if t.minBytes() == 0 {
 		return nil, fmt.Errorf("unknown value type %d", t)
 	}
-	b, err := h.bytes(t.minBytes())
+	b, err := h.fixed(t.minBytes())
 	if err != nil {
 		return nil, err
 	}
@@ -223,16 +224,30 @@ func (h *header) bytes(n int64) ([]byte, error) {
 		return nil, fmt.Errorf("%d bytes wanted where %d are left: the file is truncated or damaged", n, h.left)
 	}
 	b := make([]byte, n)
-	if _, err := io.ReadFull(h.r, b); err != nil {
-		return nil, fmt.Errorf("at byte %d: %w", h.pos, err)
+	return b, h.fill(b)
+}
+
+// fixed returns the next n bytes, at most 24, which hold until the next call.
+func (h *header) fixed(n int64) ([]byte, error) {
+	b := h.scratch[:n]
+	return b, h.fill(b)
+}
+
+func (h *header) fill(b []byte) error {
+	if int64(len(b)) > h.left {
+		return fmt.Errorf("%d bytes wanted where %d are left: the file is truncated or damaged", len(b), h.left)
 	}
-	h.left -= n
-	h.pos += n
-	return b, nil
+	n, err := io.ReadFull(h.r, b)
+	h.left -= int64(n)
+	h.pos += int64(n)
+	if err != nil {
+		return fmt.Errorf("at byte %d: %w", h.pos, err)
+	}
+	return nil
 }
 
 func (h *header) uint32() (uint32, error) {
-	b, err := h.bytes(4)
+	b, err := h.fixed(4)
 	if err != nil {
 		return 0, err
 	}
@@ -240,7 +255,7 @@ func (h *header) uint32() (uint32, error) {
 }
 
 func (h *header) uint64() (uint64, error) {
-	b, err := h.bytes(8)
+	b, err := h.fixed(8)
 	if err != nil {
 		return 0, err
 	}
