@@ -4,6 +4,11 @@
 // multiplied or sent without its neighbours. A row whose length is not a multiple of the block size is padded with zeros
 // to the next whole block. Layouts are those of ggml (ggml-common.h), except FP8, which has no ggml format: see [F8E4M3].
 //
+// The byte layout of each format stands where its code is: float.go (F32, F16, BF16), q32.go (Q8_0, Q4_0), q4k.go (Q4_K, Q5_K),
+// q6k.go (Q6_K), mxfp4.go (MXFP4), f8.go (F8_E4M3). All numbers are little-endian. [Decode] is exact: each weight is the value
+// that its layout's formula gives, in float32, with the roundings that the brackets there imply. [Encode] looks for the
+// scales with the least squared error (search.go), and writes the same bytes on every machine.
+//
 // The package knows bytes and floats only: no names, no files, no devices.
 package quant
 
