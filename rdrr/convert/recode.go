@@ -22,17 +22,14 @@ func recode(ctx context.Context, to, from quant.Type, data []byte, rows, cols in
 	}
 	inBytes, outBytes := from.RowBytes(cols), to.RowBytes(cols)
 	out := make([]byte, rows*outBytes)
-	g, ctx := errgroup.WithContext(ctx)
+	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	step := max(1, recodeChunk/cols)
 	for first := 0; first < rows; first += step {
-		if ctx.Err() != nil {
+		if running.Err() != nil {
 			break
 		}
 		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
 			row := make([]float32, cols)
 			for r := first; r < min(first+step, rows); r++ {
 				quant.Decode(from, row, data[r*inBytes:(r+1)*inBytes])
