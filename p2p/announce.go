@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -57,6 +58,7 @@ func (a *Announcer) Update(what Announcement) error {
 	if what.Life > maxRecordLife {
 		return fmt.Errorf("announce model %s: records valid for %v, at most %v", what.Model.Short(), what.Life, maxRecordLife)
 	}
+	what.Holds = maps.Clone(what.Holds)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.issued.IsZero() && what.Model != a.what.Model {

@@ -107,7 +107,24 @@ func NewHost(ctx context.Context, cfg Config) (*Host, error) {
 	if err := h.dht.Bootstrap(h.ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the DHT: %w", err), h.Close())
 	}
+	if len(bootstrap) > 0 {
+		h.awaitTable(ctx)
+	}
 	return h, nil
+}
+
+// awaitTable gives the DHT a moment to take a bootstrap peer into its routing table; before that it finds nobody.
+func (h *Host) awaitTable(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for h.dht.RoutingTable().Size() == 0 {
+		select {
+		case <-ctx.Done():
+			h.log.Warn("no bootstrap peer takes part in the DHT", "protocol", dhtPrefix+"/kad/1.0.0")
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 func newLibp2p(cfg Config, key crypto.PrivKey, listen []ma.Multiaddr) (host.Host, error) {

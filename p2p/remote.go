@@ -49,8 +49,8 @@ type Remote struct {
 	peer    peer.ID
 	cfg     RemoteConfig
 	traffic traffic
-	// changed is called, without locks held, when the stream was opened (true) or is gone (false). May be nil.
-	changed func(up bool)
+	// changed is called, without locks held, after the stream was opened or ended; see Connected. May be nil.
+	changed func()
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -218,7 +218,7 @@ func (r *Remote) dial(d *dialing) {
 	close(d.done)
 	if s != nil {
 		if r.changed != nil {
-			r.changed(true)
+			r.changed()
 		}
 		r.wg.Go(s.read)
 		r.wg.Go(s.ping)
@@ -267,7 +267,7 @@ func (r *Remote) gone(s *clientStream) {
 	if current {
 		r.h.host.ConnManager().Unprotect(r.peer, string(ExpertProtocol))
 		if r.changed != nil {
-			r.changed(false)
+			r.changed()
 		}
 	}
 }
@@ -275,14 +275,19 @@ func (r *Remote) gone(s *clientStream) {
 // Close ends the stream and every request on it.
 func (r *Remote) Close() error {
 	r.cancel()
+	r.drop(errors.New("closed here"))
+	r.wg.Wait()
+	return nil
+}
+
+// drop ends the stream if there is one.
+func (r *Remote) drop(why error) {
 	r.mu.Lock()
 	s := r.stream
 	r.mu.Unlock()
 	if s != nil {
-		s.end(errors.New("closed here"))
+		s.end(why)
 	}
-	r.wg.Wait()
-	return nil
 }
 
 // shortDialError gives the first reason of a dial that tried many addresses.

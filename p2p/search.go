@@ -91,18 +91,25 @@ func (d *Directory) heard(rec *MapRecord) {
 	p.rec, p.others = rec, nil
 	if p.remote == nil && d.ctx.Err() == nil {
 		p.remote = NewRemote(d.h, peer.AddrInfo{ID: p.id}, d.cfg.Remote)
-		p.remote.changed = func(up bool) { d.stream(p, up) }
+		p.remote.changed = func() { d.stream(p) }
 	}
 	if p.up {
 		d.publish()
 	}
 }
 
-// stream is told that a peer's stream opened or ended.
-func (d *Directory) stream(p *directoryPeer, up bool) {
+// stream is told that a peer's stream opened or ended. Which of the two is asked of the Remote, because this may be called
+// late.
+func (d *Directory) stream(p *directoryPeer) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settle(p)
+}
+
+// settle puts a peer among the holders or takes it off. Called with mu held.
+func (d *Directory) settle(p *directoryPeer) {
+	up := p.remote != nil && p.rec != nil && p.remote.Connected()
 	if p.up == up {
-		d.mu.Unlock()
 		return
 	}
 	p.up = up
@@ -112,7 +119,6 @@ func (d *Directory) stream(p *directoryPeer, up bool) {
 		p.next = time.Now().Add(retryFirst)
 	}
 	d.publish()
-	d.mu.Unlock()
 }
 
 // visit starts a goroutine for each peer at which something is to be done, forgets expired records, and forgets peers that
@@ -121,22 +127,20 @@ func (d *Directory) visit() {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	expired := false
 	for id, p := range d.peers {
 		if p.rec != nil && !p.rec.Expires.After(now) {
 			p.rec = nil
-			expired = expired || p.up
-			if p.remote != nil {
-				r := p.remote
-				p.remote, p.up = nil, false
+			if r := p.remote; r != nil {
+				p.remote = nil
 				d.wg.Go(func() { _ = r.Close() })
 			}
+			d.settle(p)
 		}
 		if p.rec == nil && p.fails > 8 && d.h.host.Network().Connectedness(id) != network.Connected {
 			delete(d.peers, id)
 			continue
 		}
-		if p.asking || now.Before(p.next) || p.up && now.Sub(p.asked) < d.cfg.Every {
+		if p.asking || now.Before(p.next) || p.up && now.Sub(p.asked) < d.cfg.Every && now.Before(halfLife(p.rec)) {
 			continue
 		}
 		if d.ctx.Err() != nil {
@@ -145,10 +149,10 @@ func (d *Directory) visit() {
 		p.asking = true
 		d.wg.Go(func() { d.ask(p) })
 	}
-	if expired {
-		d.publish()
-	}
 }
+
+// halfLife is when a record is due to be replaced.
+func halfLife(r *MapRecord) time.Time { return r.Issued.Add(r.Expires.Sub(r.Issued) / 2) }
 
 // ask connects to a peer, fetches its map and opens the stream if it holds something of the model.
 func (d *Directory) ask(p *directoryPeer) {
@@ -177,8 +181,12 @@ func (d *Directory) ask(p *directoryPeer) {
 		p.fails, p.next = 0, time.Time{}
 		p.asked = time.Now()
 		if p.rec == nil { // it holds nothing of the model: ask again at leisure
-			p.next = p.asked.Add(min(d.cfg.Every, 2*time.Second))
+			p.next = p.asked.Add(d.cfg.Every)
+			if d.seeking > 0 {
+				p.next = p.asked.Add(min(d.cfg.Every, 2*time.Second))
+			}
 		}
+		d.settle(p)
 		return
 	}
 	p.next = time.Now().Add(min(retryFirst<<min(p.fails, 16), retryLast))
@@ -191,6 +199,11 @@ func (d *Directory) fetch(p *directoryPeer) (others []rdrr.Digest, err error) {
 	defer cancel()
 	if err := d.h.host.Connect(ctx, peer.AddrInfo{ID: p.id}); err != nil {
 		return nil, errors.New(shortDialError(p.id, err))
+	}
+	if told, perr := d.h.host.Peerstore().GetProtocols(p.id); perr == nil && len(told) > 0 {
+		if verr := checkVersion(p.id, told, expertFamily, ExpertProtocol); errors.Is(verr, ErrOtherVersion) {
+			return nil, verr
+		}
 	}
 	recs, err := d.h.FetchMap(ctx, p.id, &d.cfg.Model)
 	if errors.Is(err, ErrNoExperts) {
@@ -245,9 +258,12 @@ func (d *Directory) watch(met event.Subscription) {
 // lost takes a peer without a connection off the list before its stream notices.
 func (d *Directory) lost(id peer.ID) {
 	d.mu.Lock()
-	p := d.peers[id]
+	var r *Remote
+	if p := d.peers[id]; p != nil {
+		r = p.remote
+	}
 	d.mu.Unlock()
-	if p != nil {
-		d.stream(p, false)
+	if r != nil {
+		r.drop(errors.New("connection lost"))
 	}
 }
