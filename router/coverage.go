@@ -1,0 +1,145 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"shoal/experts"
+	"shoal/rdrr"
+)
+
+// Missing are experts of a layer that nobody can run.
+type Missing struct {
+	Layer   int
+	Experts []int // ascending
+}
+
+// Failure is how a peer failed.
+type Failure struct {
+	Peer string // "" is this process
+	Err  error
+}
+
+// MissingError says that experts have no holder, who failed before, and what to do about it. It is an experts.ErrNotHeld.
+type MissingError struct {
+	Missing  []Missing
+	Failures []Failure
+}
+
+func (e *MissingError) Error() string {
+	var b strings.Builder
+	groups := groupLayers(e.Missing)
+	for i, g := range groups {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s %s %s %s", plural("layer", g.layers), experts.FormatRanges(g.layers), plural("expert", g.experts), experts.FormatRanges(g.experts))
+	}
+	if len(e.Failures) == 0 {
+		b.WriteString(": no peer holds them; ")
+	} else {
+		b.WriteString(": no peer is left that holds them (")
+		for i, f := range e.Failures {
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			name := f.Peer
+			if name == "" {
+				name = "this process"
+			}
+			fmt.Fprintf(&b, "%s: %v", name, f.Err)
+		}
+		b.WriteString("); ")
+	}
+	b.WriteString("start a node with ")
+	for i, g := range groups {
+		if i > 0 {
+			b.WriteString(", another with ")
+		}
+		fmt.Fprintf(&b, "--layers %s --experts %s", experts.FormatRanges(g.layers), experts.FormatRanges(g.experts))
+	}
+	return b.String()
+}
+
+// Unwrap makes the error an experts.ErrNotHeld and each of the failures.
+func (e *MissingError) Unwrap() []error {
+	out := []error{experts.ErrNotHeld}
+	for _, f := range e.Failures {
+		out = append(out, f.Err)
+	}
+	return out
+}
+
+func plural(word string, numbers []int) string {
+	if len(numbers) == 1 {
+		return word
+	}
+	return word + "s"
+}
+
+// layerGroup is the layers that miss the same experts.
+type layerGroup struct{ layers, experts []int }
+
+func groupLayers(missing []Missing) []layerGroup {
+	var out []layerGroup
+next:
+	for _, m := range missing {
+		for i := range out {
+			if slices.Equal(out[i].experts, m.Experts) {
+				out[i].layers = append(out[i].layers, m.Layer)
+				continue next
+			}
+		}
+		out = append(out, layerGroup{[]int{m.Layer}, m.Experts})
+	}
+	return out
+}
+
+// Uncovered lists the experts of a model that none of the holders has, by layer.
+func Uncovered(moe rdrr.MoE, holders []experts.Holder) []Missing {
+	var out []Missing
+	for _, layer := range moe.Layers {
+		var held experts.Set
+		for _, h := range holders {
+			held = union(held, h.Holds[layer])
+		}
+		var missing []int
+		for e := range moe.Experts {
+			if !held.Has(e) {
+				missing = append(missing, e)
+			}
+		}
+		if missing != nil {
+			out = append(out, Missing{layer, missing})
+		}
+	}
+	return out
+}
+
+// Coverage returns a [MissingError] if there are experts that nobody holds, so that a session need not find out in the middle
+// of a token.
+func (s *Swarm) Coverage() error {
+	if missing := Uncovered(s.config.MoE, s.Holders()); missing != nil {
+		return &MissingError{Missing: missing}
+	}
+	return nil
+}
+
+// AwaitCoverage waits until every expert has a holder: peers are found one after another. It returns what is missing when
+// ctx ends.
+func (s *Swarm) AwaitCoverage(ctx context.Context) error {
+	for {
+		err := s.Coverage()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package router
+
+// Report is what a generation did and how fast. Bytes are those that peers' Runners tell through [Traffic].
+type Report struct {
+	// Text is for the caller to fill in: the router knows tokens only.
+	Text   string `json:"text"`
+	Tokens []int  `json:"tokens"`
+	// Stopped says why the generation ended: "stop" (a stop token), "length", "cancelled" or "error".
+	Stopped          string  `json:"stopped"`
+	PromptTokens     int     `json:"prompt_tokens"`
+	TokensPerSecond  float64 `json:"tokens_per_second"` // after the first token
+	TimeToFirstToken float64 `json:"time_to_first_token_ms"`
+
+	// Per pass that made one token; of the prompt's passes if there were no others.
+	RoundTripsPerToken   float64 `json:"round_trips_per_token"`
+	RemoteLayersPerToken float64 `json:"remote_layers_per_token"`
+
+	RemoteCalls   int64 `json:"remote_calls"`
+	Hedges        int64 `json:"hedges"`
+	Failovers     int64 `json:"failovers"`
+	BytesSent     int64 `json:"bytes_sent"`
+	BytesReceived int64 `json:"bytes_received"`
+
+	// RTT is the mean over calls of the peers' round trip times: as their Runners tell, or else their fastest answers.
+	RTT float64 `json:"rtt_ms"`
+	// LawShare is the share reached of the speed that 1 / (remote layers x RTT) allows, 0 without remote layers.
+	LawShare float64 `json:"law_share"`
+
+	Peers []PeerReport `json:"peers"`
+}
+
+// PeerReport is one peer's part in a generation. Latencies are of the latest 128 answers.
+type PeerReport struct {
+	ID            string  `json:"id"`
+	Experts       int     `json:"experts"` // how many it holds
+	Calls         int64   `json:"calls"`
+	P50           float64 `json:"p50_ms"`
+	P95           float64 `json:"p95_ms"`
+	BytesSent     int64   `json:"bytes_sent"`
+	BytesReceived int64   `json:"bytes_received"`
+}
+
+// lawShare is tokens per second over 1 / (remote layers x RTT).
+func lawShare(tokensPerSecond, remoteLayers, rttMilliseconds float64) float64 {
+	return tokensPerSecond * remoteLayers * rttMilliseconds / 1000
+}

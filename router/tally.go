@@ -1,0 +1,184 @@
+package router
+
+import (
+	"cmp"
+	"context"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"shoal/experts"
+)
+
+// Traffic is what a Runner that talks to a peer may also tell: bytes on the wire since it was made, everything included.
+type Traffic interface {
+	Traffic() (sent, received int64)
+}
+
+// RTT is what a Runner that talks to a peer may also tell: its latest round trip time without work, 0 if unknown.
+type RTT interface {
+	RTT() time.Duration
+}
+
+// tally counts what one session's batches did in the swarm. It travels in the context, so that it passes through wrappers
+// between a session and its [Swarm]. Methods of a nil tally do nothing.
+type tally struct {
+	mu        sync.Mutex
+	calls     int64
+	hedges    int64
+	failovers int64
+	pass      passTally
+	peers     map[string]*peerTally
+}
+
+// passTally counts one pass through the layers.
+type passTally struct{ remoteLayers, roundTrips int64 }
+
+type peerTally struct {
+	experts  int // held
+	calls    int64
+	latency  window
+	fastest  time.Duration
+	rtt      time.Duration // as the Runner tells
+	sent     int64         // by runners that were replaced
+	received int64
+	runner   experts.Runner
+	base     [2]int64 // the runner's traffic when the session first used it
+}
+
+type tallyKey struct{}
+
+func withTally(ctx context.Context, t *tally) context.Context {
+	return context.WithValue(ctx, tallyKey{}, t)
+}
+
+func tallyOf(ctx context.Context) *tally {
+	t, _ := ctx.Value(tallyKey{}).(*tally)
+	return t
+}
+
+// started notes a call to a peer before it is made.
+func (t *tally) started(h experts.Holder) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.calls++
+	if t.peers == nil {
+		t.peers = map[string]*peerTally{}
+	}
+	p := t.peers[h.Peer]
+	if p == nil {
+		p = &peerTally{}
+		t.peers[h.Peer] = p
+	}
+	p.calls++
+	p.experts = h.Holds.Count()
+	if !sameRunner(p.runner, h.Runner) {
+		sent, received := p.traffic()
+		p.sent, p.received = sent, received
+		p.runner, p.base = h.Runner, [2]int64{}
+		if r, ok := h.Runner.(Traffic); ok {
+			p.base[0], p.base[1] = r.Traffic()
+		}
+	}
+}
+
+// sameRunner compares without a panic on types that cannot be compared.
+func sameRunner(a, b experts.Runner) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
+}
+
+// traffic is what the session sent to and received from the peer.
+func (p *peerTally) traffic() (sent, received int64) {
+	sent, received = p.sent, p.received
+	if r, ok := p.runner.(Traffic); ok {
+		s, v := r.Traffic()
+		sent, received = sent+s-p.base[0], received+v-p.base[1]
+	}
+	return sent, received
+}
+
+func (t *tally) answered(peer string, took time.Duration) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[peer]
+	p.latency.add(took)
+	if p.fastest == 0 || took < p.fastest {
+		p.fastest = took
+	}
+	if r, ok := p.runner.(RTT); ok {
+		p.rtt = r.RTT()
+	}
+}
+
+func (t *tally) hedged(calls int) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hedges += int64(calls)
+}
+
+func (t *tally) failover() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failovers++
+}
+
+// layer notes a layer whose answer took that many round trips, 0 if no peer was asked.
+func (t *tally) layer(roundTrips int64) {
+	if t == nil || roundTrips == 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pass.remoteLayers++
+	t.pass.roundTrips += roundTrips
+}
+
+// endPass returns what was counted since the last call.
+func (t *tally) endPass() passTally {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.pass
+	t.pass = passTally{}
+	return p
+}
+
+// fill writes the tally's part of a report.
+func (t *tally) fill(r *Report) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.RemoteCalls, r.Hedges, r.Failovers = t.calls, t.hedges, t.failovers
+	var weighted, calls time.Duration
+	for id, p := range t.peers {
+		sent, received := p.traffic()
+		r.BytesSent += sent
+		r.BytesReceived += received
+		r.Peers = append(r.Peers, PeerReport{
+			ID: id, Experts: p.experts, Calls: p.calls, P50: milliseconds(p.latency.p50), P95: milliseconds(p.latency.p95),
+			BytesSent: sent, BytesReceived: received,
+		})
+		weighted += cmp.Or(p.rtt, p.fastest) * time.Duration(p.calls)
+		calls += time.Duration(p.calls)
+	}
+	if calls > 0 {
+		r.RTT = milliseconds(weighted / calls)
+	}
+	slices.SortFunc(r.Peers, func(a, b PeerReport) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
