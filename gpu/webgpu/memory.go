@@ -1,0 +1,120 @@
+//go:build cgo
+
+package webgpu
+
+import (
+	"fmt"
+
+	"github.com/cogentcore/webgpu/wgpu"
+
+	"shoal/gpu"
+)
+
+const storage = wgpu.BufferUsageStorage | wgpu.BufferUsageCopyDst | wgpu.BufferUsageCopySrc
+
+// memory is one allocation on the device.
+type memory struct {
+	label  string
+	id     uint64       // unique on the device
+	size   int          // bytes
+	raw    *wgpu.Buffer // nil once freed
+	groups []groupKey   // bind groups that hold it
+}
+
+// span is a part of an allocation that a shader sees.
+type span struct {
+	m            *memory
+	offset, size int // bytes
+}
+
+func (m *memory) whole() span { return span{m: m, size: m.size} }
+
+func errFreed(m *memory) error { return fmt.Errorf("%s was freed", m.label) }
+
+// allocate returns zeroed memory. The caller holds the lock.
+func (d *Device) allocate(label string, size int, usage wgpu.BufferUsage) (*memory, error) {
+	if int64(size) > d.bufferLimit {
+		return nil, fmt.Errorf("%s: %d bytes, and a buffer of this adapter holds at most %d", label, size, d.bufferLimit)
+	}
+	m := &memory{label: label, size: size}
+	err := guard(d.raw, func() (err error) {
+		m.raw, err = d.raw.CreateBuffer(&wgpu.BufferDescriptor{Label: label, Size: uint64(size), Usage: usage})
+		return err
+	})
+	if err != nil {
+		if m.raw != nil {
+			m.raw.Release()
+		}
+		return nil, fmt.Errorf("%s: allocating %d bytes on %s, with %d in use: %w", label, size, d.info.Name, d.Allocated(), err)
+	}
+	d.lastID++
+	m.id = d.lastID
+	d.allocated.Add(int64(size))
+	return m, nil
+}
+
+// release frees m and the bind groups that hold it. Work that was submitted keeps what it needs. The caller holds the lock.
+func (d *Device) release(m *memory) {
+	if m.raw == nil {
+		return
+	}
+	for _, key := range m.groups {
+		if g, ok := d.groups[key]; ok {
+			g.Release()
+			delete(d.groups, key)
+		}
+	}
+	m.raw.Release()
+	m.raw, m.groups = nil, nil
+	d.allocated.Add(-int64(m.size))
+}
+
+// Buffer is device memory of 4-byte elements.
+type Buffer struct {
+	dev  *Device
+	kind gpu.Kind
+	n    int
+	m    *memory
+}
+
+// NewBuffer returns n zeroed elements. It holds at most BindingLimit bytes, because a shader sees it whole.
+func (d *Device) NewBuffer(label string, k gpu.Kind, n int) (gpu.Buffer, error) {
+	if n < 1 || int64(n) > d.bindingLimit/4 {
+		return nil, fmt.Errorf("buffer %s: %d elements of 4 bytes, and a shader sees at most %d bytes on %s", label, n, d.bindingLimit, d.info.Name)
+	}
+	b := &Buffer{dev: d, kind: k, n: n}
+	err := d.call(func() (err error) {
+		// Whole vec4s, so that a shader which reads four elements at a time reaches the last.
+		b.m, err = d.allocate("buffer "+label, max(16, (4*n+15)/16*16), storage)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Kind is the type of the elements.
+func (b *Buffer) Kind() gpu.Kind { return b.kind }
+
+// Len is the number of elements.
+func (b *Buffer) Len() int { return b.n }
+
+// Free returns the memory. A pass that was recorded with the buffer and is not submitted yet will fail.
+func (b *Buffer) Free() { b.dev.free(b.m) }
+
+func (d *Device) free(list ...*memory) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range list {
+		d.release(m)
+	}
+}
+
+// own returns the memory of a buffer of this device.
+func (d *Device) own(b gpu.Buffer) (*memory, error) {
+	if ours, ok := b.(*Buffer); ok && ours.dev == d {
+		return ours.m, nil
+	}
+	return nil, fmt.Errorf("a buffer of another device (%T)", b)
+}

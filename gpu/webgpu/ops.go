@@ -1,0 +1,136 @@
+//go:build cgo
+
+package webgpu
+
+import (
+	"fmt"
+
+	"shoal/gpu"
+	"shoal/shaders"
+)
+
+// What shaders hold in workgroup memory bounds these; see attention.wgsl and topk.wgsl.
+const (
+	maxHeadDim = 1024
+	maxExperts = 1024
+)
+
+// RMSNorm runs rmsnorm.wgsl.
+func (p *Pass) RMSNorm(dst, x, weight gpu.Buffer, s gpu.Norm) {
+	if p.open(gpu.CheckRMSNorm(dst, x, weight, s)) {
+		p.dispatch(shaders.Variant{Op: "rmsnorm"}, s.Rows, normParams(s), x, weight, dst)
+	}
+}
+
+// LayerNorm runs layernorm.wgsl.
+func (p *Pass) LayerNorm(dst, x, weight, bias gpu.Buffer, s gpu.Norm) {
+	if p.open(gpu.CheckLayerNorm(dst, x, weight, bias, s)) {
+		p.dispatch(shaders.Variant{Op: "layernorm"}, s.Rows, normParams(s), x, weight, bias, dst)
+	}
+}
+
+func normParams(s gpu.Norm) params {
+	a := words(s.Rows, s.Width, s.SrcOffset, or(s.SrcStride, s.Width), s.DstOffset, or(s.DstStride, s.Width))
+	a[6] = bits(s.Eps)
+	return a
+}
+
+// RoPE runs rope.wgsl.
+func (p *Pass) RoPE(x, angles gpu.Buffer, s gpu.Rotation) {
+	if p.open(gpu.CheckRoPE(x, angles, s)) {
+		half := s.Rotary / 2
+		p.threads("rope", s.Rows*s.Heads*half,
+			words(s.Rows, s.Heads, s.HeadDim, s.Offset, half, or(s.RowStride, s.Heads*s.HeadDim), flag(s.Interleaved)), x, angles)
+	}
+}
+
+// Attention runs attention.wgsl, a workgroup per head of each row.
+func (p *Pass) Attention(dst, q, keys, values, sinks gpu.Buffer, s gpu.Attention) {
+	if !p.open(gpu.CheckAttention(dst, q, keys, values, sinks, s)) {
+		return
+	}
+	if s.KeyDim > maxHeadDim || s.ValueDim > maxHeadDim {
+		p.err = fmt.Errorf("attention: heads of %d and %d elements, this device takes %d", s.KeyDim, s.ValueDim, maxHeadDim)
+		return
+	}
+	v := shaders.Variant{Op: "attention", Access: shaders.Scalar}
+	if s.KeyDim%4 == 0 && s.KeyStride%4 == 0 {
+		v.Access = shaders.Vec4
+	}
+	for _, v.Spans = range shaders.Spans {
+		if s.ValueDim <= 64*v.Spans {
+			break
+		}
+	}
+	a := words(s.Rows, s.Start, s.Heads, s.Heads/s.KVHeads, s.KeyDim, s.ValueDim, s.KeyStride, s.ValueStride,
+		0, s.Window, 0, flag(sinks != nil))
+	a[8], a[10] = bits(s.Scale), bits(s.SoftCap)
+	p.dispatch(v, s.Rows*s.Heads, a, q, keys, values, sinks, dst)
+}
+
+// Activate runs activate.wgsl.
+func (p *Pass) Activate(dst, gate, up gpu.Buffer, n int, a gpu.Activation) {
+	if p.open(gpu.CheckActivate(dst, gate, up, n, a)) {
+		p.threads("activate", n, words(n, int(a)), gate, up, dst)
+	}
+}
+
+// TopK runs topk.wgsl, a workgroup per row.
+func (p *Pass) TopK(ids, weights, scores, bias gpu.Buffer, n int, s gpu.Gate) {
+	if !p.open(gpu.CheckTopK(ids, weights, scores, bias, n, s)) {
+		return
+	}
+	if s.Experts > maxExperts {
+		p.err = fmt.Errorf("topk: %d experts, this device takes %d", s.Experts, maxExperts)
+		return
+	}
+	scale := s.Scale
+	if scale == 0 {
+		scale = 1
+	}
+	a := words(n, s.Experts, s.K, int(s.Kind), flag(bias != nil), flag(s.Renormalise), max(1, s.Groups), s.TopGroups)
+	a[8], a[9] = bits(scale), bits(s.Jitter)
+	p.dispatch(shaders.Variant{Op: "topk"}, n, a, scores, bias, ids, weights)
+}
+
+// Combine runs combine.wgsl.
+func (p *Pass) Combine(x, y, weights gpu.Buffer, n, k, width int) {
+	if p.open(gpu.CheckCombine(x, y, weights, n, k, width)) {
+		p.threads("combine", n*width, words(n, k, width), x, y, weights)
+	}
+}
+
+// Add runs add.wgsl.
+func (p *Pass) Add(x, y gpu.Buffer, n int) {
+	if p.open(gpu.CheckAdd(x, y, n)) {
+		p.threads("add", n, words(n), x, y)
+	}
+}
+
+// AddSigmoid runs add_sigmoid.wgsl.
+func (p *Pass) AddSigmoid(x, y, gate gpu.Buffer, n, width int) {
+	if p.open(gpu.CheckAddSigmoid(x, y, gate, n, width)) {
+		p.threads("add_sigmoid", n*width, words(n, width), x, y, gate)
+	}
+}
+
+// Copy runs copy.wgsl.
+func (p *Pass) Copy(dst, src gpu.Buffer, s gpu.Strided) {
+	if p.open(gpu.CheckCopy(dst, src, s)) {
+		p.threads("copy", s.Rows*s.Width, words(s.Rows, s.Width, s.SrcOffset, s.SrcStride, s.DstOffset, s.DstStride), src, dst)
+	}
+}
+
+// ArgMax runs argmax.wgsl, a workgroup per row.
+func (p *Pass) ArgMax(ids, x gpu.Buffer, n, width int) {
+	if p.open(gpu.CheckArgMax(ids, x, n, width)) {
+		p.dispatch(shaders.Variant{Op: "argmax"}, n, words(n, width), x, ids)
+	}
+}
+
+func or(stride, dense int) int {
+	if stride == 0 {
+		return dense
+	}
+	return stride
+}

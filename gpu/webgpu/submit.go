@@ -1,0 +1,170 @@
+//go:build cgo
+
+package webgpu
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cogentcore/webgpu/wgpu"
+
+	"shoal/gpu"
+)
+
+// Submit encodes and runs the pass.
+func (p *Pass) Submit(reads ...gpu.Readback) error {
+	for _, r := range reads {
+		if !p.open(gpu.CheckReadback(r)) {
+			break
+		}
+	}
+	if p.err == nil && p.done {
+		p.err = errors.New("webgpu: the pass was submitted already")
+	}
+	p.done = true
+	if p.err != nil {
+		return p.err
+	}
+	p.err = p.dev.call(func() error { return p.dev.run(p.steps, reads) })
+	p.steps = nil
+	return p.err
+}
+
+// run submits the steps, in as many command buffers as their parameters need, and fills the readbacks. The caller holds the lock.
+func (d *Device) run(steps []dispatch, reads []gpu.Readback) error {
+	for len(steps) > maxDispatches {
+		if err := d.submit(steps[:maxDispatches], nil, 0); err != nil {
+			return err
+		}
+		steps = steps[maxDispatches:]
+	}
+	size := 0
+	for _, r := range reads {
+		size += 4 * (len(r.Floats) + len(r.IDs))
+	}
+	if size > 0 {
+		if err := d.reserveStaging(size); err != nil {
+			return err
+		}
+	}
+	if err := d.submit(steps, reads, size); err != nil {
+		return err
+	}
+	if size == 0 {
+		d.raw.Poll(false, nil) // lets the library drop what has finished
+		if reads != nil {
+			d.raw.Poll(true, nil)
+		}
+		return nil
+	}
+	if err := mapRead(d.staging.raw, size).wait(d.raw); err != nil {
+		return err
+	}
+	data := d.staging.raw.GetMappedRange(0, uint(size))
+	for _, r := range reads {
+		data = data[copy(bytesOf(r.Floats), data):]
+		data = data[copy(bytesOf(r.IDs), data):]
+	}
+	return d.staging.raw.Unmap()
+}
+
+// reserveStaging makes the staging buffer hold size bytes.
+func (d *Device) reserveStaging(size int) error {
+	if d.staging != nil && d.staging.size >= size {
+		return nil
+	}
+	if d.staging != nil {
+		d.release(d.staging)
+		d.staging = nil
+	}
+	m, err := d.allocate("read-back", max(64<<10, size+size/2)/4*4, wgpu.BufferUsageMapRead|wgpu.BufferUsageCopyDst)
+	if err != nil {
+		return err
+	}
+	d.staging = m
+	return nil
+}
+
+// submit runs one command buffer: the steps, then copies of the readbacks, size bytes together, to the staging buffer.
+func (d *Device) submit(steps []dispatch, reads []gpu.Readback, size int) error {
+	if len(steps) == 0 && size == 0 {
+		return nil
+	}
+	encoder, err := d.raw.CreateCommandEncoder(nil)
+	if err != nil {
+		return err
+	}
+	defer encoder.Release()
+	if len(steps) > 0 {
+		if err := d.encode(encoder, steps); err != nil {
+			return err
+		}
+	}
+	at := uint64(0)
+	for _, r := range reads {
+		n := uint64(4 * (len(r.Floats) + len(r.IDs)))
+		m, err := d.own(r.From)
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		if m.raw == nil {
+			return fmt.Errorf("read: %w", errFreed(m))
+		}
+		if n == 0 {
+			continue
+		}
+		if err := encoder.CopyBufferToBuffer(m.raw, uint64(4*r.Offset), d.staging.raw, at, n); err != nil {
+			return err
+		}
+		at += n
+	}
+	commands, err := encoder.Finish(nil)
+	if err != nil {
+		return err
+	}
+	defer commands.Release()
+	d.queue.Submit(commands)
+	d.backlog = 0
+	return nil
+}
+
+// encode writes the parameters of the steps and records them. The parameters of earlier submissions are not disturbed: the
+// queue carries out a write after them.
+func (d *Device) encode(encoder *wgpu.CommandEncoder, steps []dispatch) error {
+	words := make([]uint32, len(steps)*d.paramStride/4)
+	for i := range steps {
+		copy(words[i*d.paramStride/4:], steps[i].params[:])
+	}
+	if err := d.write(d.params, 0, bytesOf(words)); err != nil {
+		return err
+	}
+	pass := encoder.BeginComputePass(nil)
+	defer pass.Release()
+	var last *kernel
+	for i := range steps {
+		s := &steps[i]
+		k, err := d.kernel(s.variant)
+		if err != nil {
+			return err
+		}
+		group, err := d.group(k, s.spans[:s.n])
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.variant, err)
+		}
+		if k != last {
+			pass.SetPipeline(k.pipeline)
+			last = k
+		}
+		pass.SetBindGroup(0, group, []uint32{uint32(i * d.paramStride)})
+		x, y := grid(s.groups)
+		pass.DispatchWorkgroups(x, y, 1)
+	}
+	return pass.End()
+}
+
+// grid folds workgroups into two dimensions of at most 65,535, with as few as possible to spare.
+func grid(n int) (x, y uint32) {
+	const most = 65535
+	rows := ceil(n, most)
+	return uint32(ceil(n, rows)), uint32(rows)
+}

@@ -1,0 +1,124 @@
+package shaders
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Access is how a kernel reads activations: one element at a time, or four where widths, strides and offsets allow it.
+type Access uint8
+
+// Ways to read activations.
+const (
+	NoAccess Access = iota // the kernel has but one way
+	Scalar
+	Vec4
+)
+
+func (a Access) String() string { return [...]string{"", "scalar", "vec4"}[a] }
+
+// Variant names one shader: an operation and what is substituted into its file. It is comparable, and so serves as a key.
+// A constant of 0 keeps the file's own value.
+type Variant struct {
+	Op     string // its file is OP.wgsl
+	Format string // number format of the weights, as rdrr/quant names it; "" without weights
+	Access Access
+	Lanes  int // LANES: threads that share a weight row. The only constant that the bits of a product depend on
+	Rows   int // ROWS: weight rows of a thread
+	XRows  int // XROWS: activation rows of a thread
+	Spans  int // SPANS: value elements of a thread, in attention
+}
+
+func (v Variant) String() string {
+	parts := []string{v.Op}
+	for _, s := range []string{v.Format, v.Access.String()} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		value int
+	}{{"lanes", v.Lanes}, {"rows", v.Rows}, {"xrows", v.XRows}, {"spans", v.Spans}} {
+		if c.value != 0 {
+			parts = append(parts, fmt.Sprintf("%s=%d", c.name, c.value))
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func (v Variant) constants() map[string]int {
+	m := map[string]int{}
+	for name, value := range map[string]int{"LANES": v.Lanes, "ROWS": v.Rows, "XROWS": v.XRows, "SPANS": v.Spans} {
+		if value != 0 {
+			m[name] = value
+		}
+	}
+	return m
+}
+
+// Formats are the number formats that weights can be multiplied in.
+var Formats = []string{"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "MXFP4", "F8_E4M3"}
+
+// Tile is the share of a product that a thread computes: see tile.wgsl.
+type Tile struct {
+	Access             Access
+	Lanes, Rows, XRows int
+}
+
+// Tiles of the matrix products. Long rows of weights are shared by 64 threads, short ones by 16, so that few are idle; rows of
+// activations that cannot be read four elements at a time are rare, and one tile serves them.
+var (
+	scalarTile = Tile{Scalar, 16, 1, 1}
+	vectorTile = []Tile{{Vec4, 16, 2, 1}, {Vec4, 64, 2, 1}} // few activation rows
+	batchTile  = []Tile{{Vec4, 16, 4, 8}, {Vec4, 64, 4, 8}} // many
+)
+
+// Spans are the values of SPANS that attention has: its value dimension is at most 64 times as much.
+var Spans = []int{2, 4, 8, 16}
+
+// ProductTile chooses the tile for n rows of activations and weight rows of that many units. Whether n is large does not change
+// LANES, and so not the bits of a row's result.
+func ProductTile(access Access, units, n int) Tile {
+	if access == Scalar {
+		return scalarTile
+	}
+	long := 0
+	if units >= 48 {
+		long = 1
+	}
+	if n >= 4 {
+		return batchTile[long]
+	}
+	return vectorTile[long]
+}
+
+// Product returns the variant of a matrix product.
+func Product(op, format string, t Tile) Variant {
+	return Variant{Op: op, Format: format, Access: t.Access, Lanes: t.Lanes, Rows: t.Rows, XRows: t.XRows}
+}
+
+// Variants lists every shader that there is.
+func Variants() []Variant {
+	var all []Variant
+	for _, format := range Formats {
+		all = append(all, Variant{Op: "embed", Format: format}, Product("matmul", format, scalarTile))
+		for i := range vectorTile {
+			all = append(all, Product("matmul", format, vectorTile[i]), Product("matmul", format, batchTile[i]))
+		}
+		for _, op := range []string{"matmul_each", "matmul_experts"} {
+			for _, t := range append([]Tile{scalarTile}, vectorTile...) {
+				all = append(all, Product(op, format, t))
+			}
+		}
+	}
+	for _, access := range []Access{Scalar, Vec4} {
+		for _, spans := range Spans {
+			all = append(all, Variant{Op: "attention", Access: access, Spans: spans})
+		}
+	}
+	for _, op := range []string{"rmsnorm", "layernorm", "rope", "activate", "topk", "combine", "add", "add_sigmoid", "copy", "argmax"} {
+		all = append(all, Variant{Op: op})
+	}
+	return all
+}
