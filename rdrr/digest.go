@@ -51,12 +51,11 @@ func joinInts(values []int, separator string) string {
 	return b.String()
 }
 
-// canonicalJSON is JSON without white space, members sorted by name, numbers as they were written. It takes valid JSON.
+// canonicalJSON is JSON without white space, members sorted by name, numbers in the shortest form of their float64 (as RFC 8785
+// has it), so that a manifest may be parsed and written again. JSON with a number beyond float64 stays as it is.
 func canonicalJSON(raw json.RawMessage) []byte {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
 	var v any
-	if d.Decode(&v) != nil {
+	if json.Unmarshal(raw, &v) != nil {
 		return raw
 	}
 	var b bytes.Buffer
