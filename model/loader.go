@@ -9,12 +9,6 @@ import (
 	"shoal/rdrr/quant"
 )
 
-// aliaser is what a device may offer beside [gpu.Device]: a matrix that reads the given bytes where they lie. The bytes must
-// stay as they are until the matrix is freed.
-type aliaser interface {
-	AliasMatrix(label string, t quant.Type, count, rows, cols int, data []byte) (gpu.Matrix, error)
-}
-
 // loader puts tensors on a device. After the first error it does nothing; the caller looks at err once, at the end.
 type loader struct {
 	dev   gpu.Device
@@ -52,18 +46,9 @@ func (ld *loader) matrix(name string, rows, cols int) gpu.Matrix {
 	if t == nil {
 		return nil
 	}
-	if a, ok := ld.dev.(aliaser); ok {
-		w, err := a.AliasMatrix(name, t.Type, 1, rows, cols, t.Data)
-		if err != nil {
-			ld.fail(name, err)
-			return nil
-		}
-		ld.freed = append(ld.freed, w.Free)
-		return w
-	}
 	w := ld.stack(name, t.Type, 1, rows, cols)
 	if w != nil {
-		ld.fill(name, w, 0, t.Data)
+		ld.keep(name, w, 0, t.Data)
 	}
 	return w
 }
@@ -82,6 +67,22 @@ func (ld *loader) stack(name string, t quant.Type, count, rows, cols int) gpu.Ma
 	return w
 }
 
+// keep fills matrix i with bytes of the artifact, which a device that reads host memory may use where they lie.
+func (ld *loader) keep(name string, w gpu.Matrix, i int, data []byte) {
+	a, ok := w.(gpu.Aliaser)
+	if !ok {
+		ld.fill(name, w, i, data)
+		return
+	}
+	if ld.err != nil {
+		return
+	}
+	if err := a.Alias(i, data); err != nil {
+		ld.fail(name, err)
+	}
+}
+
+// fill copies bytes to matrix i.
 func (ld *loader) fill(name string, w gpu.Matrix, i int, data []byte) {
 	if ld.err != nil {
 		return

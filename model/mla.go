@@ -110,7 +110,7 @@ func loadLatentHeads(ld *loader, name string, a *MLA) (absorb, lift gpu.Matrix) 
 		}
 		ld.fill(name, absorb, h, encoded)
 		values := first + a.NopeDim
-		ld.fill(name, lift, h, t.Data[values*rowBytes:(values+a.ValueDim)*rowBytes])
+		ld.keep(name, lift, h, t.Data[values*rowBytes:(values+a.ValueDim)*rowBytes])
 	}
 	return absorb, lift
 }

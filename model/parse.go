@@ -135,6 +135,3 @@ func (f *fields) windows(layers, window int, sliding func(layer int) bool) []int
 	}
 	return out
 }
-
-// every answers the same for all layers.
-func every(yes bool) func(int) bool { return func(int) bool { return yes } }

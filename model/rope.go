@@ -1,7 +1,6 @@
 package model
 
 import (
-	"fmt"
 	"math"
 	"strings"
 )
@@ -171,11 +170,4 @@ func angles(dst []float32, freq []float64, amplitude float64, start int) {
 		sin, cos := math.Sincos(float64(start+row) * freq[pair])
 		dst[2*i], dst[2*i+1] = float32(cos*amplitude), float32(sin*amplitude)
 	}
-}
-
-func (r Rope) String() string {
-	if r.Kind == "default" {
-		return fmt.Sprintf("theta %g, %d dims", r.Base, r.Dim)
-	}
-	return fmt.Sprintf("%s x%g, theta %g, %d dims", r.Kind, r.Factor, r.Base, r.Dim)
 }
