@@ -60,30 +60,37 @@ func testMatMulSubnormalScale(s *suite) {
 	}
 }
 
-// testMatMulRowsAlone multiplies rows in batches of several sizes and each alone: the bits must be equal.
+// testMatMulRowsAlone multiplies rows in batches of several sizes and each alone: the bits must be equal. Whole blocks and a
+// part of one may take different paths.
 func testMatMulRowsAlone(s *suite) {
-	const rows, cols, most = 35, 520, 70
 	for _, format := range quant.Types() {
-		m := s.load(s.weights(format, 1, rows, cols, 1))
-		x := s.normal(most * cols)
-		all, dst := s.floats(x), s.output(most*rows)
-		p := s.dev.Begin()
-		p.MatMul(dst, all, m, nil, most)
-		want := make([]float32, most*rows)
-		reads := []gpu.Readback{{From: dst, Floats: want}}
-		type batch struct{ from, n int }
-		batches := []batch{{0, 1}, {1, 1}, {33, 1}, {69, 1}, {2, 2}, {4, 3}, {7, 5}, {12, 8}, {20, 17}, {30, 33}}
-		for _, b := range batches {
-			d := s.output(b.n * rows)
-			p.MatMul(d, s.floats(x[b.from*cols:][:b.n*cols]), m, nil, b.n)
-			reads = append(reads, gpu.Readback{From: d, Floats: make([]float32, b.n*rows)})
+		for _, cols := range []int{512, 520} {
+			s.matMulRowsAlone(format, cols)
 		}
-		s.must(p.Submit(reads...))
-		for i, b := range batches {
-			s.equal(fmt.Sprintf("%v: rows %d to %d of %d", format, b.from, b.from+b.n, most), reads[i+1].Floats, want[b.from*rows:][:b.n*rows])
-		}
-		s.free()
 	}
+}
+
+func (s *suite) matMulRowsAlone(format quant.Type, cols int) {
+	const rows, most = 35, 70
+	m := s.load(s.weights(format, 1, rows, cols, 1))
+	x := s.normal(most * cols)
+	all, dst := s.floats(x), s.output(most*rows)
+	p := s.dev.Begin()
+	p.MatMul(dst, all, m, nil, most)
+	want := make([]float32, most*rows)
+	reads := []gpu.Readback{{From: dst, Floats: want}}
+	type batch struct{ from, n int }
+	batches := []batch{{0, 1}, {1, 1}, {33, 1}, {69, 1}, {2, 2}, {4, 3}, {7, 5}, {12, 8}, {20, 17}, {30, 33}}
+	for _, b := range batches {
+		d := s.output(b.n * rows)
+		p.MatMul(d, s.floats(x[b.from*cols:][:b.n*cols]), m, nil, b.n)
+		reads = append(reads, gpu.Readback{From: d, Floats: make([]float32, b.n*rows)})
+	}
+	s.must(p.Submit(reads...))
+	for i, b := range batches {
+		s.equal(fmt.Sprintf("%v: rows %d to %d of %d", format, b.from, b.from+b.n, most), reads[i+1].Floats, want[b.from*rows:][:b.n*rows])
+	}
+	s.free()
 }
 
 // testMatMulSplit multiplies matrices that are several times the device's binding limit, with rows that straddle it.
