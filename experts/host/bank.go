@@ -107,7 +107,11 @@ func (b *bank) load(dev gpu.Device, moe rdrr.MoE, slot int, e *rdrr.Expert) erro
 		if err := checkMatrix(part.dst, part.src); err != nil {
 			return err
 		}
-		if err := part.dst.Load(slot, part.src.Data); err != nil {
+		keep := part.dst.Load
+		if a, ok := part.dst.(gpu.Aliaser); ok {
+			keep = a.Alias // the artifact stays open longer than the host
+		}
+		if err := keep(slot, part.src.Data); err != nil {
 			return fmt.Errorf("tensor %s: %w", part.src.Name, err)
 		}
 	}

@@ -36,8 +36,8 @@ type Host struct {
 	budget int64
 	closed bool
 
-	scratches chan *scratch // for Run; bounds how many batches are on the device at once
-	forward   shared        // for Layer.Forward
+	scratches chan *scratch  // for Run; bounds how many batches are on the device at once
+	forward   forwardScratch // for Layer.Forward
 }
 
 var _ experts.Runner = (*Host)(nil)

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"shoal/gpu"
+	"shoal/rdrr"
 )
 
 // Layer is a layer whose experts are all held. A trunk on the same device runs it without reading anything back.
@@ -15,48 +16,44 @@ type Layer struct {
 // Forward records the layer's experts into p: y[i, j, :] is expert ids[i, j] of row i. x [n, hidden] is the normed residual
 // stream, ids [n, k] are expert numbers, y [n, k, hidden] comes out unweighted. All are buffers of the host's device.
 func (l *Layer) Forward(p gpu.Pass, y, x, ids gpu.Buffer, n, k int) error {
-	scratch, err := l.host.forward.inner(l.host.dev, n*k*l.host.moe.Intermediate)
+	in, err := l.host.forward.inner(l.host.dev, y, l.host.moe)
 	if err != nil {
 		return err
 	}
-	l.bank.record(p, y, x, ids, scratch, n, k, l.host.activation)
+	l.bank.record(p, y, x, ids, in, n, k, l.host.activation)
 	return nil
 }
 
-// shared is scratch that all layers record into their passes. Passes run one after another, in the order of their
-// submission, and none leaves anything in it for a later one.
-type shared struct {
-	mu   sync.Mutex
-	bufs inner
-	size int
-	// outgrown buffers may be part of passes that are recorded but not yet submitted, so they live until the host closes.
-	// Sizes double, so together they are no larger than the current ones.
-	outgrown []inner
+// forwardScratch is scratch for trunks on the host's device, one for each of their output buffers: passes that may run at the
+// same time write to different outputs, so they must not share scratch either, and the layers of one pass may.
+type forwardScratch struct {
+	mu       sync.Mutex
+	byOutput map[gpu.Buffer]inner
 }
 
-func (s *shared) inner(dev gpu.Device, n int) (inner, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n <= s.size {
-		return s.bufs, nil
+// inner returns scratch for as many rows as y [.., hidden] has.
+func (f *forwardScratch) inner(dev gpu.Device, y gpu.Buffer, moe rdrr.MoE) (inner, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if in, ok := f.byOutput[y]; ok {
+		return in, nil
 	}
-	n = max(n, 2*s.size)
-	fresh, err := newInner(dev, n)
+	in, err := newInner(dev, max(y.Len()/moe.Hidden, 1)*moe.Intermediate)
 	if err != nil {
 		return inner{}, err
 	}
-	if s.size > 0 {
-		s.outgrown = append(s.outgrown, s.bufs)
+	if f.byOutput == nil {
+		f.byOutput = map[gpu.Buffer]inner{}
 	}
-	s.bufs, s.size = fresh, n
-	return s.bufs, nil
+	f.byOutput[y] = in
+	return in, nil
 }
 
-func (s *shared) free() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, in := range append(s.outgrown, s.bufs) {
+func (f *forwardScratch) free() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, in := range f.byOutput {
 		in.free()
 	}
-	s.bufs, s.size, s.outgrown = inner{}, 0, nil
+	f.byOutput = nil
 }
