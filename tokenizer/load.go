@@ -240,6 +240,8 @@ func (t *Tokenizer) loadAdded(list []addedJSON) error {
 		}
 		if t.normalize != nil {
 			token.content = t.normalize(a.Content)
+			t.tokens[id] = token.content // so it decodes to that
+			t.special[id] = t.special[id] && token.content == a.Content
 		}
 		normalized[group] = append(normalized[group], token)
 	}
@@ -267,7 +269,7 @@ type postJSON struct {
 	Cls json.RawMessage `json:"cls"`
 }
 
-// loadPostProcessor puts what a post-processor adds to a single text around what those before it add.
+// loadPostProcessor reads what the post-processor adds to a single text.
 func (t *Tokenizer) loadPostProcessor(raw json.RawMessage, depth int) error {
 	if isNull(raw) {
 		return nil
@@ -331,10 +333,13 @@ func (t *Tokenizer) loadPostProcessor(raw json.RawMessage, depth int) error {
 			return fmt.Errorf("id %d is no token", id)
 		}
 	}
-	if len(t.prefix)+len(t.suffix)+len(before)+len(after) > 1024 {
+	if len(before)+len(after) > 1024 {
 		return errors.New("adds more than 1024 tokens")
 	}
-	t.prefix, t.suffix = append(before, t.prefix...), append(t.suffix, after...)
+	if len(t.prefix)+len(t.suffix) > 0 {
+		return errors.New("two processors that add tokens are not supported")
+	}
+	t.prefix, t.suffix = before, after
 	return nil
 }
 

@@ -112,17 +112,17 @@ func parseNormalizer(raw json.RawMessage, depth int) (normalizer, error) {
 		return bytesToLetters, nil
 	case "Replace":
 		if err := p.Pattern.valid(); err != nil {
-			return nil, fmt.Errorf("Replace: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		if p.Pattern.String != nil {
 			if *p.Pattern.String == "" {
-				return nil, fmt.Errorf("Replace: an empty pattern is not supported")
+				return nil, fmt.Errorf("%s: an empty pattern is not supported", p.Type)
 			}
 			return replaceAll(*p.Pattern.String, p.Content), nil
 		}
 		re, err := compileRegex(*p.Pattern.Regex)
 		if err != nil {
-			return nil, fmt.Errorf("Replace: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		return func(s string) string { return re.replace(s, p.Content) }, nil
 	}
@@ -151,7 +151,7 @@ func parsePreTokenizer(raw json.RawMessage, depth int) ([]splitStep, error) {
 			err = p.Pattern.valid()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("Split: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		if p.Pattern.String != nil {
 			return []splitStep{patternStep{findString(*p.Pattern.String), p.Invert, to}}, nil
@@ -162,7 +162,7 @@ func parsePreTokenizer(raw json.RawMessage, depth int) ([]splitStep, error) {
 		}
 		re, err := compileRegex(*p.Pattern.Regex)
 		if err != nil {
-			return nil, fmt.Errorf("Split: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		return []splitStep{patternStep{re.find, p.Invert, to}}, nil
 	case "ByteLevel":
@@ -177,7 +177,7 @@ func parsePreTokenizer(raw json.RawMessage, depth int) ([]splitStep, error) {
 	case "Metaspace":
 		scheme, err := p.metaspace()
 		if err != nil {
-			return nil, fmt.Errorf("Metaspace: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		return []splitStep{metaspaceStep{p.Replacement, scheme, fallbackTo(p.Split, true)}}, nil
 	case "Digits":
@@ -190,7 +190,7 @@ func parsePreTokenizer(raw json.RawMessage, depth int) ([]splitStep, error) {
 		to := isolated
 		if p.Behaviour != "" {
 			if to, err = parseBehaviour(p.Behaviour); err != nil {
-				return nil, fmt.Errorf("Punctuation: %w", err)
+				return nil, fmt.Errorf("%s: %w", p.Type, err)
 			}
 		}
 		return []splitStep{patternStep{find: findRunes(isPunctuation), to: to}}, nil
@@ -200,7 +200,7 @@ func parsePreTokenizer(raw json.RawMessage, depth int) ([]splitStep, error) {
 		return []splitStep{patternStep{find: findRunes(unicode.IsSpace), to: removed}}, nil
 	case "CharDelimiterSplit":
 		if err := oneRune("delimiter", p.Delimiter); err != nil {
-			return nil, fmt.Errorf("CharDelimiterSplit: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		return []splitStep{patternStep{find: findString(p.Delimiter), to: removed}}, nil
 	}
@@ -258,7 +258,7 @@ func parseDecoder(raw json.RawMessage, fused *bool, depth int) ([]decodeStep, er
 	case "Strip":
 		for _, err := range []error{oneRune("content", p.Content), small("start", p.Start), small("stop", p.Stop)} {
 			if err != nil {
-				return nil, fmt.Errorf("Strip: %w", err)
+				return nil, fmt.Errorf("%s: %w", p.Type, err)
 			}
 		}
 		if *fused && p.Stop == 0 {
@@ -267,18 +267,18 @@ func parseDecoder(raw json.RawMessage, fused *bool, depth int) ([]decodeStep, er
 		return each(stripEnds(p.Content, p.Start, p.Stop)), nil
 	case "Replace":
 		if err := p.Pattern.valid(); err != nil {
-			return nil, fmt.Errorf("Replace: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		if p.Pattern.Regex != nil {
 			re, err := compileRegex(*p.Pattern.Regex)
 			if err != nil {
-				return nil, fmt.Errorf("Replace: %w", err)
+				return nil, fmt.Errorf("%s: %w", p.Type, err)
 			}
 			return each(func(s string) string { return re.replace(s, p.Content) }), nil
 		}
 		old := *p.Pattern.String
 		if old == "" {
-			return nil, fmt.Errorf("Replace: an empty pattern is not supported")
+			return nil, fmt.Errorf("%s: an empty pattern is not supported", p.Type)
 		}
 		f := func(s string) string { return strings.ReplaceAll(s, old, p.Content) }
 		if oneRune("", old) == nil {
@@ -288,7 +288,7 @@ func parseDecoder(raw json.RawMessage, fused *bool, depth int) ([]decodeStep, er
 	case "Metaspace":
 		scheme, err := p.metaspace()
 		if err != nil {
-			return nil, fmt.Errorf("Metaspace: %w", err)
+			return nil, fmt.Errorf("%s: %w", p.Type, err)
 		}
 		keep, one := scheme == "never", *fused
 		return []decodeStep{func() decodeStage {

@@ -160,7 +160,13 @@ func (t *regexTranslator) atom(depth int, fold *bool) error {
 	case c == '(':
 		return t.group(depth, fold)
 	case c == '[':
-		return t.class(0)
+		return t.class(*fold)
+	case strings.HasPrefix(t.in[t.pos:], `\w`):
+		t.out.WriteString("[" + wordClass + "]")
+		t.pos++
+	case strings.HasPrefix(t.in[t.pos:], `\W`):
+		t.out.WriteString("[^" + wordClass + "]")
+		t.pos++
 	case c == '\\':
 		return t.escape()
 	case *fold && (c|0x20 == 's'):
@@ -241,8 +247,11 @@ func (t *regexTranslator) group(depth int, fold *bool) error {
 	return nil
 }
 
+// wordClass is what \w means in the library's patterns; the engine's own \w is narrower.
+const wordClass = `\p{L}\p{M}\p{N}\p{Pc}` + "\u24b6-\u24e9\U0001f130-\U0001f149\U0001f150-\U0001f169\U0001f170-\U0001f189"
+
 // class copies a bracketed class. Of nested classes only &&[^...] at the end can be said in the engine's syntax.
-func (t *regexTranslator) class(depth int) error {
+func (t *regexTranslator) class(fold bool) error {
 	open := t.pos
 	t.out.WriteByte('[')
 	t.pos++
@@ -250,42 +259,95 @@ func (t *regexTranslator) class(depth int) error {
 		t.out.WriteByte('^')
 		t.pos++
 	}
-	for first := true; t.pos < len(t.in); first = false {
+	start, members := t.out.Len(), t.pos
+	for t.pos < len(t.in) {
 		rest := t.in[t.pos:]
+		first := t.pos == members
 		switch {
 		case rest[0] == ']' && !first:
+			if fold {
+				t.foldClass(start, t.in[members:t.pos])
+			}
 			t.out.WriteByte(']')
 			t.pos++
 			return nil
+		case strings.HasPrefix(rest, `\w`):
+			t.out.WriteString(wordClass)
+			t.pos += 2
+		case strings.HasPrefix(rest, `\W`):
+			return fmt.Errorf(`\W in the class at byte %d is not supported`, open)
 		case rest[0] == '\\':
 			if err := t.escape(); err != nil {
 				return err
 			}
-		case strings.HasPrefix(rest, "&&[^") && depth == 0 && t.in[open+1] != '^':
-			t.out.WriteString("-[")
-			t.pos += len("&&[^")
-			for t.pos < len(t.in) && t.in[t.pos] != ']' {
-				if t.in[t.pos] == '[' {
-					return fmt.Errorf("class nested two deep at byte %d", t.pos)
-				}
-				if t.in[t.pos] != '\\' {
-					t.out.WriteByte(t.in[t.pos])
-					t.pos++
-				} else if err := t.escape(); err != nil {
-					return err
-				}
-			}
-			t.pos++
-			t.out.WriteByte(']')
-			if t.pos >= len(t.in) || t.in[t.pos] != ']' {
-				return fmt.Errorf("class intersection at byte %d is not at the end of its class", open)
-			}
+		case strings.HasPrefix(rest, "&&[^") && t.in[open+1] != '^' && !fold:
+			return t.subtraction(open)
 		case rest[0] == '[', strings.HasPrefix(rest, "&&"):
 			return fmt.Errorf("%.2q in the class at byte %d is not supported", rest, open)
 		default:
+			if first && (rest[0] == ']' || rest[0] == '-') {
+				t.out.WriteByte('\\')
+			}
 			t.out.WriteByte(rest[0])
 			t.pos++
 		}
 	}
 	return fmt.Errorf("unclosed [ at byte %d", open)
+}
+
+// subtraction writes &&[^...]] as -[...]].
+func (t *regexTranslator) subtraction(open int) error {
+	t.out.WriteString("-[")
+	t.pos += len("&&[^")
+	for t.pos < len(t.in) && t.in[t.pos] != ']' {
+		switch c := t.in[t.pos]; {
+		case c == '[':
+			return fmt.Errorf("class nested two deep at byte %d", t.pos)
+		case c == '\\':
+			if err := t.escape(); err != nil {
+				return err
+			}
+		default:
+			t.out.WriteByte(c)
+			t.pos++
+		}
+	}
+	if !strings.HasPrefix(t.in[t.pos:], "]]") {
+		return fmt.Errorf("class intersection at byte %d is not at the end of its class", open)
+	}
+	t.out.WriteString("]]")
+	t.pos += 2
+	return nil
+}
+
+// foldClass adds to the class, whose members were written from start on, what folds to a member among the ASCII letters.
+func (t *regexTranslator) foldClass(start int, members string) {
+	has := func(c byte) bool {
+		for i := 0; i < len(members); i++ {
+			switch {
+			case members[i] == '\\':
+				i++
+			case i+2 < len(members) && members[i+1] == '-':
+				for _, x := range []byte{c, c - 'a' + 'A'} {
+					if x >= members[i] && x <= members[i+2] {
+						return true
+					}
+				}
+				i += 2
+			case members[i]|0x20 == c:
+				return true
+			}
+		}
+		return false
+	}
+	extra := ""
+	if has('s') {
+		extra += "\u017f"
+	}
+	if has('k') {
+		extra += "\u212a"
+	}
+	written := string(t.out.Bytes()[start:])
+	t.out.Truncate(start)
+	t.out.WriteString(extra + written)
 }
