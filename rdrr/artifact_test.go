@@ -99,19 +99,7 @@ func openArtifact(t testing.TB, dir string) *rdrr.Model {
 	return m
 }
 
-// editManifest rewrites the manifest of an artifact as decoded JSON.
-func editManifest(t testing.TB, dir string, edit func(m map[string]any)) {
-	t.Helper()
-	path := filepath.Join(dir, rdrr.ManifestFile)
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, edited(t, raw, edit), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
+// edited is a manifest, changed as decoded JSON.
 func edited(t testing.TB, raw []byte, edit func(m map[string]any)) []byte {
 	t.Helper()
 	var m map[string]any
