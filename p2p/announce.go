@@ -9,6 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"shoal/experts"
 	"shoal/rdrr"
 )
@@ -45,7 +49,13 @@ func (h *Host) Announce(what Announcement) (*Announcer, error) {
 		cancel()
 		return nil, err
 	}
+	met, err := h.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted))
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("watch connections: %w", err)
+	}
 	a.wg.Go(func() { a.renew(ctx) })
+	a.wg.Go(func() { a.listen(ctx, met) })
 	a.wg.Go(func() { a.provide(ctx) })
 	return a, nil
 }
@@ -121,6 +131,59 @@ func (a *Announcer) renew(ctx context.Context) {
 			a.h.log.Warn("map record", "error", err)
 		}
 		a.mu.Unlock()
+	}
+}
+
+// listen asks the peers that this host meets what they hold of the model, and again at half the life of a record, so that
+// whoever asks this host's map learns of them too.
+func (a *Announcer) listen(ctx context.Context, met event.Subscription) {
+	defer met.Close()
+	a.mu.Lock()
+	model := a.what.Model
+	a.mu.Unlock()
+	asking := make(chan struct{}, askAtOnce)
+	ask := func(p peer.ID) {
+		select {
+		case asking <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		a.wg.Go(func() {
+			defer func() { <-asking }()
+			if _, err := a.h.FetchMap(network.WithNoDial(ctx, "gossip"), p, &model); err != nil && ctx.Err() == nil {
+				a.h.log.Debug("gossip", "error", err)
+			}
+		})
+	}
+	speaks := func(p peer.ID) bool {
+		got, err := a.h.host.Peerstore().SupportsProtocols(p, MapProtocol)
+		return err == nil && len(got) > 0
+	}
+	for _, p := range a.h.host.Network().Peers() {
+		if speaks(p) {
+			ask(p)
+		}
+	}
+	again := time.NewTicker(defaultLife / 2)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+			for _, p := range a.h.host.Network().Peers() {
+				if speaks(p) {
+					ask(p)
+				}
+			}
+		case e, ok := <-met.Out():
+			if !ok {
+				return
+			}
+			if e := e.(event.EvtPeerIdentificationCompleted); slices.Contains(e.Protocols, MapProtocol) {
+				ask(e.Peer)
+			}
+		}
 	}
 }
 

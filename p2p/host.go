@@ -44,6 +44,10 @@ const (
 	provideAgain    = provideValidity / 3
 )
 
+// localDialTimeout is for loopback and private addresses. A peer that died holds up lookups for so long, because nothing
+// refuses a QUIC connection.
+const localDialTimeout = 2 * time.Second
+
 // Host is this process in the swarm.
 type Host struct {
 	host host.Host
@@ -141,7 +145,7 @@ func newLibp2p(cfg Config, key crypto.PrivKey, listen []ma.Multiaddr) (host.Host
 		libp2p.ListenAddrs(listen...),
 		libp2p.UserAgent(agent),
 		libp2p.ResourceManager(limits),
-		libp2p.SwarmOpts(swarm.WithDialRanker(dialOrder)),
+		libp2p.SwarmOpts(swarm.WithDialRanker(dialOrder), swarm.WithDialTimeoutLocal(localDialTimeout)),
 		libp2p.DisableMetrics(),
 	}
 	if cfg.NAT && !onlyLoopback(listen) {

@@ -13,22 +13,31 @@ import (
 	"shoal/rdrr"
 )
 
-// run looks around until Close: often while something is missing, then every cfg.Every.
+// run looks around until Close: often while something is missing, then every cfg.Every. A look in the DHT that is held up
+// by a peer that has gone does not hold up the rest.
 func (d *Directory) run() {
-	pause := eagerLook
-	lookAgain := time.Time{}
+	pause := min(eagerLook, d.cfg.Every)
+	var lookAgain time.Time
+	looked := make(chan struct{}, 1)
+	looking := false
 	for {
-		if now := time.Now(); !now.Before(lookAgain) {
-			d.lookAround()
-			lookAgain = time.Now().Add(pause)
-			pause = min(2*pause, d.cfg.Every)
+		if !looking && !time.Now().Before(lookAgain) {
+			looking = true
+			d.wg.Go(func() {
+				d.lookUp()
+				looked <- struct{}{}
+			})
 		}
+		d.lookAround()
 		d.visit()
 		select {
 		case <-d.ctx.Done():
 			return
 		case <-d.poke:
-			pause, lookAgain = eagerLook, time.Time{}
+			pause, lookAgain = min(eagerLook, d.cfg.Every), time.Time{}
+		case <-looked:
+			looking, lookAgain = false, time.Now().Add(pause)
+			pause = min(2*pause, d.cfg.Every)
 		case <-time.After(min(eagerLook, d.cfg.Every)):
 			if d.missing() {
 				pause = min(pause, 4*eagerLook)
@@ -44,7 +53,7 @@ func (d *Directory) missing() bool {
 	return d.seeking > 0 || len(d.Holders()) == 0
 }
 
-// lookAround asks the DHT for the layers' providers, and considers the peers that are connected and those in the book.
+// lookAround considers the peers that are connected and those in the book.
 func (d *Directory) lookAround() {
 	for _, e := range d.h.book.list(&d.cfg.Model, time.Now()) {
 		d.heard(e.rec)
@@ -52,7 +61,10 @@ func (d *Directory) lookAround() {
 	for _, p := range d.h.host.Network().Peers() {
 		d.consider(p)
 	}
-	d.visit()
+}
+
+// lookUp asks the DHT for the layers' providers.
+func (d *Directory) lookUp() {
 	ctx, cancel := context.WithTimeout(d.ctx, lookTimeout)
 	defer cancel()
 	d.h.findProviders(ctx, d.cfg.Model, d.cfg.Layers, func(p peer.AddrInfo) {
@@ -140,6 +152,10 @@ func (d *Directory) visit() {
 			delete(d.peers, id)
 			continue
 		}
+		// A peer without holdings of its own may have heard of others.
+		if d.seeking > 0 && p.err == nil && !p.asking && now.Sub(p.asked) > eagerLook {
+			p.next, p.asked = time.Time{}, time.Time{}
+		}
 		if p.asking || now.Before(p.next) || p.up && now.Sub(p.asked) < d.cfg.Every && now.Before(halfLife(p.rec)) {
 			continue
 		}
@@ -182,9 +198,6 @@ func (d *Directory) ask(p *directoryPeer) {
 		p.asked = time.Now()
 		if p.rec == nil { // it holds nothing of the model: ask again at leisure
 			p.next = p.asked.Add(d.cfg.Every)
-			if d.seeking > 0 {
-				p.next = p.asked.Add(min(d.cfg.Every, 2*time.Second))
-			}
 		}
 		d.settle(p)
 		return
