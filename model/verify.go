@@ -62,6 +62,7 @@ type Report struct {
 	LogitsNMSE     float64   `json:"logits_nmse"`
 	LogitsMaxError float64   `json:"logits_max_error"`
 	HiddenNMSE     []float64 `json:"hidden_nmse,omitempty"`
+	HiddenMaxError []float64 `json:"hidden_max_error,omitempty"`
 	WorstHidden    float64   `json:"worst_hidden_nmse"`
 	// Shares of rows: with the same best token, and with the same experts in a MoE layer.
 	Top1Agreement   float64 `json:"top1_agreement"`
@@ -335,6 +336,7 @@ func (v *verification) judge() {
 	}
 	for _, h := range v.hidden {
 		v.HiddenNMSE = append(v.HiddenNMSE, h.nmse())
+		v.HiddenMaxError = append(v.HiddenMaxError, h.worst)
 		v.WorstHidden = max(v.WorstHidden, h.nmse())
 	}
 	v.OK = v.LogitsNMSE <= v.Tolerance && v.WorstHidden <= v.Tolerance && v.RouterAgreement == 1 && v.GreedyAgreed == v.GreedyTotal
