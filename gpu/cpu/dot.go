@@ -42,6 +42,9 @@ func dot(w, x []float32) float32 {
 
 // dots holds, for the formats where it is faster than decoding to memory, the product of a row of whole blocks with one vector.
 var dots = map[quant.Type]func(row []byte, x []float32) float32{
+	quant.F32:  dotF32,
+	quant.F16:  dotF16,
+	quant.BF16: dotBF16,
 	quant.Q8_0: dotQ8,
 	quant.Q4_K: dotQ4K,
 	quant.Q6_K: dotQ6K,
