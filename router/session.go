@@ -207,7 +207,7 @@ func (s *Session) ffn(ctx context.Context, layer int, routed bool) error {
 	if err != nil {
 		return err
 	}
-	y, err := s.config.Experts.Run(ctx, s.batch(layer, h, routes))
+	y, err := s.config.Experts.Run(ctx, s.config.Batch(layer, h, routes))
 	if err != nil {
 		return err
 	}
@@ -224,9 +224,9 @@ func (s *Session) onDevice(layer int) (model.LayerExperts, bool) {
 	return s.config.Device(layer)
 }
 
-// batch is a layer's work: every row with the experts that the gate chose, in route order.
-func (s *Session) batch(layer int, h []float32, r model.Routes) experts.Batch {
-	b := experts.Batch{Model: s.config.Model, Layer: layer, Hidden: s.config.MoE.Hidden, X: h, Sum: s.config.Mode == Fast}
+// Batch is a layer's work: every row of h [n, hidden] with the experts that the gate chose, in route order.
+func (c Config) Batch(layer int, h []float32, r model.Routes) experts.Batch {
+	b := experts.Batch{Model: c.Model, Layer: layer, Hidden: c.MoE.Hidden, X: h, Sum: c.Mode == Fast}
 	b.Slots = make([]experts.Slot, len(r.Experts))
 	for i, e := range r.Experts {
 		b.Slots[i] = experts.Slot{Row: i / r.K, Expert: int(e), Weight: r.Weights[i]}
