@@ -55,3 +55,6 @@ func Code(err error, ctx context.Context, name string, w io.Writer) int {
 		return ExitError
 	}
 }
+
+// Warn prints a line on standard error that the user should see and that does not stop the command.
+func Warn(format string, args ...any) { fmt.Fprintf(os.Stderr, "warning: "+format+"\n", args...) }

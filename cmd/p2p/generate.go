@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"shoal/cmd/internal/console"
+	"shoal/cmd/internal/setup"
+	"shoal/cmd/internal/swarmmap"
+	"shoal/router"
+	"shoal/tokenizer"
+)
+
+// samplingFlags say how text is continued.
+type samplingFlags struct {
+	Prompt      string  `help:"Text to continue."`
+	MaxTokens   int     `default:"64" placeholder:"N" help:"New tokens at most."`
+	Temperature float64 `default:"0.8" placeholder:"T" help:"0 takes the most likely token each time."`
+	TopK        int     `default:"0" placeholder:"K" help:"Sample from the K most likely tokens; 0 is all."`
+	TopP        float64 `default:"1" placeholder:"P" help:"Sample from the most likely tokens that together reach this probability."`
+	Seed        uint64  `default:"0" placeholder:"S" help:"Of the random numbers: the same seed gives the same text."`
+}
+
+func (f samplingFlags) sampling() router.Sampling {
+	return router.Sampling{Temperature: f.Temperature, TopK: f.TopK, TopP: f.TopP, Seed: f.Seed}
+}
+
+type generateCommand struct {
+	setup.EngineFlags
+	samplingFlags
+	JSON  bool `help:"Print one JSON object with text, tokens, speed, peers and map instead of streaming text."`
+	Stats bool `help:"Print speed, bytes and latency per peer after the text."`
+}
+
+func (c *generateCommand) Help() string {
+	return `Alone: p2p generate --model ~/models/qwen3 --prompt "Once upon a time"
+Against a swarm: add --bootstrap /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo...`
+}
+
+func (c *generateCommand) Run(ctx context.Context) error {
+	engine, err := c.EngineFlags.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	return generate(ctx, engine, c.samplingFlags, output{json: c.JSON, stats: c.Stats})
+}
+
+// output is how a generation is shown.
+type output struct {
+	json, stats, drawMap bool
+}
+
+// result is what --json prints of a generation.
+type result struct {
+	router.Report
+	Error string        `json:"error,omitempty"`
+	Map   *swarmmap.Map `json:"map"` // null without a swarm
+}
+
+// generate continues the prompt and prints it as out says.
+func generate(ctx context.Context, engine *setup.Engine, f samplingFlags, out output) error {
+	tok, err := setup.Tokenizer(engine.Model)
+	if err != nil {
+		return err
+	}
+	spec := engine.Trunk.Spec()
+	stop, err := setup.StopTokens(engine.Model, spec)
+	if err != nil {
+		return err
+	}
+	prompt := tok.Encode(f.Prompt, true)
+	if len(prompt) == 0 {
+		return fmt.Errorf("--prompt: the text has no tokens; give it at least one character")
+	}
+	if room := spec.MaxPositions - len(prompt); room < f.MaxTokens {
+		if room < 1 {
+			return fmt.Errorf("--prompt: %d tokens, the model's context is %d", len(prompt), spec.MaxPositions)
+		}
+		console.Warn("--max-tokens %d: only %d fit in the model's context of %d", f.MaxTokens, room, spec.MaxPositions)
+		f.MaxTokens = room
+	}
+	session, err := engine.NewSession(len(prompt) + max(f.MaxTokens, 1))
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+
+	stream := newTextStream(tok, os.Stdout, !out.json)
+	if !out.json {
+		fmt.Fprint(os.Stdout, f.Prompt)
+	}
+	report, err := session.Generate(ctx, router.Request{
+		Prompt: prompt, MaxTokens: f.MaxTokens, Sampling: f.sampling(), Stop: stop, OnToken: stream.token,
+	})
+	report.Text = stream.end()
+	if !out.json {
+		fmt.Fprintln(os.Stdout)
+	}
+	r := result{Report: report, Map: engineMap(engine)}
+	if out.json {
+		if err != nil {
+			r.Error = err.Error()
+		}
+		if printErr := printJSON(os.Stdout, r); printErr != nil {
+			return printErr
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if out.stats {
+		fmt.Fprintln(os.Stdout)
+		printStats(os.Stdout, report)
+	}
+	if out.drawMap && r.Map != nil {
+		fmt.Fprintln(os.Stdout)
+		r.Map.Print(os.Stdout)
+	}
+	return nil
+}
+
+// textStream turns tokens into text as they come, and shows it.
+type textStream struct {
+	decoder *tokenizer.Decoder
+	out     io.Writer
+	show    bool
+	text    []byte
+}
+
+func newTextStream(tok *tokenizer.Tokenizer, out io.Writer, show bool) *textStream {
+	return &textStream{decoder: tok.NewDecoder(true), out: out, show: show}
+}
+
+func (s *textStream) token(id int) error {
+	return s.write(s.decoder.Next(id))
+}
+
+func (s *textStream) write(text string) error {
+	s.text = append(s.text, text...)
+	if !s.show || text == "" {
+		return nil
+	}
+	_, err := io.WriteString(s.out, text)
+	return err
+}
+
+// end flushes and returns the whole text.
+func (s *textStream) end() string {
+	_ = s.write(s.decoder.Flush())
+	return string(s.text)
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// printStats shows a report for people.
+func printStats(w io.Writer, r router.Report) {
+	fmt.Fprintf(w, "%d tokens, %.1f tokens/s, first after %.0f ms (prompt of %d)\n", len(r.Tokens), r.TokensPerSecond, r.TimeToFirstToken, r.PromptTokens)
+	if r.RemoteCalls == 0 {
+		return
+	}
+	fmt.Fprintf(w, "per token: %.1f remote layers, %.1f round trips; %.0f %% of what %.2f ms a round trip allows\n",
+		r.RemoteLayersPerToken, r.RoundTripsPerToken, 100*r.LawShare, r.RTT)
+	fmt.Fprintf(w, "%d calls, %s out, %s in, %d hedged, %d failed over\n", r.RemoteCalls, console.Bytes(r.BytesSent), console.Bytes(r.BytesReceived), r.Hedges, r.Failovers)
+	var table console.Table
+	table.Row("peer", "experts", "calls", "p50", "p95", "out", "in")
+	for _, p := range r.Peers {
+		table.Row(swarmmap.Short(p.ID), p.Experts, p.Calls, fmt.Sprintf("%.2f ms", p.P50), fmt.Sprintf("%.2f ms", p.P95),
+			console.Bytes(p.BytesSent), console.Bytes(p.BytesReceived))
+	}
+	table.Print(w)
+}
