@@ -106,36 +106,38 @@ func openIndex(path string) (*Checkpoint, error) {
 }
 
 // openFiles opens files as one checkpoint. weightMap, if there is one, must agree with what they hold.
-func openFiles(paths []string, weightMap map[string]string) (c *Checkpoint, err error) {
-	c = &Checkpoint{tensors: map[string]*Tensor{}}
-	defer func() {
-		if err != nil {
-			c.Close()
-			c, err = nil, fmt.Errorf("open checkpoint: %w", err)
-		}
-	}()
+func openFiles(paths []string, weightMap map[string]string) (*Checkpoint, error) {
+	c := &Checkpoint{tensors: map[string]*Tensor{}}
+	if err := c.open(paths, weightMap); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("open checkpoint: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Checkpoint) open(paths []string, weightMap map[string]string) error {
 	for _, path := range paths {
 		f, err := openFile(path)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c.files = append(c.files, f)
 		for _, e := range f.entries {
 			if other, ok := c.tensors[e.name]; ok {
-				return nil, fmt.Errorf("tensor %.200q is in %s and in %s", e.name, other.file.path, path)
+				return fmt.Errorf("tensor %.200q is in %s and in %s", e.name, other.file.path, path)
 			}
 			if want, ok := weightMap[e.name]; ok && want != filepath.Base(path) {
-				return nil, fmt.Errorf("tensor %.200q is in %s, %s says %s", e.name, path, IndexFile, want)
+				return fmt.Errorf("tensor %.200q is in %s, %s says %s", e.name, path, IndexFile, want)
 			}
 			c.tensors[e.name] = &Tensor{Name: e.name, DType: e.dtype, Shape: e.shape, file: f, begin: e.begin, size: e.end - e.begin}
 		}
 	}
 	for name, base := range weightMap {
 		if c.tensors[name] == nil {
-			return nil, fmt.Errorf("tensor %.200q is not in %s, where %s says it is; fetch the file again", name, base, IndexFile)
+			return fmt.Errorf("tensor %.200q is not in %s, where %s says it is; fetch the file again", name, base, IndexFile)
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // Close releases the files. Bytes of its tensors must no longer be used.
