@@ -50,14 +50,15 @@ func (l Limits) callDeadline(p95 time.Duration, calls, slots int) time.Duration 
 	return min(max(4*p95+50*time.Millisecond, longest/8), longest)
 }
 
-// hedgeAfter is when a call is late enough for another replica to be asked: beyond what 95 % of the peer's calls of this size
-// took (Dean and Barroso 2013). There is no answer before the peer's usual time is known.
+// hedgeAfter is when a call is late enough for another replica to be asked: an eighth beyond what 95 % of the peer's calls of
+// this size took (Dean and Barroso 2013). The eighth keeps the budget for calls that stall, where the peer's times are all alike.
+// There is no answer before the peer's usual time is known.
 func hedgeAfter(p95 time.Duration, calls int) (time.Duration, bool) {
 	if calls < 16 {
 		return 0, false
 	}
 	// Under half a millisecond a duplicate costs more than the wait.
-	return max(p95, 500*time.Microsecond), true
+	return max(p95+p95/8, 500*time.Microsecond), true
 }
 
 // mayHedge bounds duplicates to 5 % of the calls, so that an overloaded swarm is not loaded further. A few are free at the
