@@ -6,7 +6,8 @@ import (
 	"shoal/gpu"
 )
 
-// headBlock is how many query heads of one KV head a task computes together, so that a cached position is read once for them.
+// headBlock is how many query heads of one KV head a task computes together at most, so that a cached position is read once for
+// them. With fewer tasks than threads, as in decoding, there are fewer heads to a task.
 const headBlock = 8
 
 // RoPE implements gpu.Pass.
@@ -50,16 +51,20 @@ func (p *pass) Attention(dst, q, keys, values, sinks gpu.Buffer, s gpu.Attention
 	p.record(func() {
 		a := attention{s, floats(dst), floats(q), floats(keys), floats(values), floats(sinks)}
 		group := s.Heads / s.KVHeads
-		blocks := (group + headBlock - 1) / headBlock
+		block := min(group, headBlock)
+		for block > 1 && s.Rows*s.Heads/block < 2*p.dev.pool.threads {
+			block = (block + 1) / 2
+		}
+		blocks := (group + block - 1) / block
 		tasks := s.KVHeads * blocks
-		cost := (s.Start + s.Rows/2 + 1) * min(group, headBlock) * (s.KeyDim + s.ValueDim + 16)
+		cost := (s.Start + s.Rows/2 + 1) * block * (s.KeyDim + s.ValueDim + 16)
 		p.dev.pool.split(s.Rows*tasks, cost, func(from, to int) {
 			mem := scratches.Get().(*scratch)
 			defer scratches.Put(mem)
 			for t := from; t < to; t++ {
-				row, kv, block := t/tasks, t%tasks/blocks, t%blocks
-				first := kv*group + block*headBlock
-				a.heads(row, kv, first, min(first+headBlock, (kv+1)*group), mem)
+				row, kv := t/tasks, t%tasks/blocks
+				first := kv*group + t%blocks*block
+				a.heads(row, kv, first, min(first+block, (kv+1)*group), mem)
 			}
 		})
 	})
@@ -93,12 +98,15 @@ func (a *attention) heads(row, kv, from, to int, mem *scratch) {
 	for p := range n {
 		value := a.values[(first+p)*a.ValueStride+kv*a.ValueDim:][:a.ValueDim]
 		for h := range to - from {
-			addScaled(out[h*a.ValueDim:][:a.ValueDim], value, scores[h*n+p])
+			if w := scores[h*n+p]; w != 0 {
+				addScaled(out[h*a.ValueDim:][:a.ValueDim], value, w)
+			}
 		}
 	}
 }
 
-// weigh turns scores into softmax weights, head h's sink included in their sum.
+// weigh turns scores into softmax weights, head h's sink included in their sum. Weights under 2^-100 become 0: their products
+// with values would be subnormal, which processors compute a hundred times slower than other numbers.
 func (a *attention) weigh(scores []float32, h int) {
 	top := float32(math.Inf(-1))
 	for i, v := range scores {
@@ -116,6 +124,9 @@ func (a *attention) weigh(scores []float32, h int) {
 	for i, v := range scores {
 		e := math.Exp(float64(v - top))
 		sum += e
+		if e < 0x1p-100 {
+			e = 0
+		}
 		scores[i] = float32(e)
 	}
 	inv := float32(1 / sum)

@@ -46,7 +46,7 @@ func benchBuffer(b *testing.B, d *Device, n int) gpu.Buffer {
 	}
 	data := make([]float32, n)
 	for i := range data {
-		data[i] = float32(i%17) - 8
+		data[i] = (float32(i%17) - 8) / 8
 	}
 	if err := d.WriteFloats(buf, 0, data); err != nil {
 		b.Fatal(err)
