@@ -1,10 +1,12 @@
 package model
 
 import (
+	"os"
 	"testing"
 
 	"shoal/gpu"
 	"shoal/gpu/cpu"
+	"shoal/gpu/webgpu"
 )
 
 // device is the CPU device that tests run on.
@@ -13,6 +15,22 @@ func device(t testing.TB) gpu.Device {
 	dev := cpu.New(2)
 	t.Cleanup(dev.Close)
 	return dev
+}
+
+// onEachDevice runs a test on the CPU and on a graphics adapter, which may only be missing if SHOAL_REQUIRE_GPU is not 1.
+func onEachDevice(t *testing.T, test func(t *testing.T, dev gpu.Device)) {
+	t.Run("cpu", func(t *testing.T) { test(t, device(t)) })
+	t.Run("webgpu", func(t *testing.T) {
+		dev, err := webgpu.New(webgpu.Options{})
+		if err != nil {
+			if os.Getenv("SHOAL_REQUIRE_GPU") == "1" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+		t.Cleanup(dev.Close)
+		test(t, dev)
+	})
 }
 
 // limited is a device that says it has less memory.

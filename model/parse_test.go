@@ -24,8 +24,9 @@ func fixtures(t *testing.T) []string {
 		t.Fatalf("no fixtures in ../testdata/fixtures-small: %v", err)
 	}
 	larger, _ := filepath.Glob("../../shared/fixtures/*/config.json")
+	demo, _ := filepath.Glob("../../shared/demo/config.json")
 	var dirs []string
-	for _, path := range append(own, larger...) {
+	for _, path := range slices.Concat(own, larger, demo) {
 		dirs = append(dirs, filepath.Dir(path))
 	}
 	return dirs
