@@ -263,7 +263,7 @@ func (p *fakePeer) Run(ctx context.Context, b experts.Batch) ([]float32, error) 
 	return y, err
 }
 
-func (p *fakePeer) Traffic() (sent, received int64) {
+func (p *fakePeer) Bytes() (sent, received int64) {
 	return p.rows.Load() * int64(toyMoE.Hidden) * 4, p.answered.Load() * 100
 }
 

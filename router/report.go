@@ -1,6 +1,6 @@
 package router
 
-// Report is what a generation did and how fast. Bytes are those that peers' Runners tell through [Traffic].
+// Report is what a generation did and how fast. Bytes are those that peers' Runners tell through [Metered].
 type Report struct {
 	// Text is for the caller to fill in: the router knows tokens only.
 	Text   string `json:"text"`

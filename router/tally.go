@@ -11,13 +11,13 @@ import (
 	"shoal/experts"
 )
 
-// Traffic is what a Runner that talks to a peer may also tell: bytes on the wire since it was made, everything included.
-type Traffic interface {
-	Traffic() (sent, received int64)
+// Metered is a Runner that talks to a peer and counts the bytes of its messages since it was made.
+type Metered interface {
+	Bytes() (sent, received int64)
 }
 
-// RTT is what a Runner that talks to a peer may also tell: its latest round trip time without work, 0 if unknown.
-type RTT interface {
+// Pinged is a Runner that talks to a peer and knows the round trip time of a message without work, 0 if it does not yet.
+type Pinged interface {
 	RTT() time.Duration
 }
 
@@ -80,8 +80,8 @@ func (t *tally) started(h experts.Holder) {
 		sent, received := p.traffic()
 		p.sent, p.received = sent, received
 		p.runner, p.base = h.Runner, [2]int64{}
-		if r, ok := h.Runner.(Traffic); ok {
-			p.base[0], p.base[1] = r.Traffic()
+		if r, ok := h.Runner.(Metered); ok {
+			p.base[0], p.base[1] = r.Bytes()
 		}
 	}
 }
@@ -97,8 +97,8 @@ func sameRunner(a, b experts.Runner) bool {
 // traffic is what the session sent to and received from the peer.
 func (p *peerTally) traffic() (sent, received int64) {
 	sent, received = p.sent, p.received
-	if r, ok := p.runner.(Traffic); ok {
-		s, v := r.Traffic()
+	if r, ok := p.runner.(Metered); ok {
+		s, v := r.Bytes()
 		sent, received = sent+s-p.base[0], received+v-p.base[1]
 	}
 	return sent, received
@@ -115,7 +115,7 @@ func (t *tally) answered(peer string, took time.Duration) {
 	if p.fastest == 0 || took < p.fastest {
 		p.fastest = took
 	}
-	if r, ok := p.runner.(RTT); ok {
+	if r, ok := p.runner.(Pinged); ok {
 		p.rtt = r.RTT()
 	}
 }

@@ -27,7 +27,7 @@ var moe = rdrr.MoE{Layers: []int{1, 2}, Experts: 6, TopK: 2, Hidden: 64, Interme
 // newHost returns a host of random experts in the given format that holds what is named.
 func newHost(t *testing.T, moe rdrr.MoE, format quant.Type, holds experts.Holdings) (*Host, *rdrr.Model) {
 	t.Helper()
-	_, m := runnertest.Artifact(t, moe, format, 1)
+	_, m := writeArtifact(t, moe, format, 1)
 	dev := cpu.New(2)
 	t.Cleanup(dev.Close)
 	h, err := New(dev, m)
@@ -268,7 +268,7 @@ func TestLoadRefuses(t *testing.T) {
 
 // A shard with a flipped byte is refused by name, and nothing of the layer is kept.
 func TestLoadVerifies(t *testing.T) {
-	dir, m := runnertest.Artifact(t, moe, quant.F32, 1)
+	dir, m := writeArtifact(t, moe, quant.F32, 1)
 	shard := m.Manifest().Shards[m.Manifest().ExpertShards(1, 3)[0]].File
 	m.Close()
 	path := filepath.Join(dir, shard)
