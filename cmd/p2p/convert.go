@@ -35,7 +35,7 @@ func (c *convertCommand) Run(ctx context.Context) error {
 	for _, warning := range spec.Warnings {
 		console.Warn("%s", warning)
 	}
-	progress := console.NewProgress("converting")
+	progress := console.NewProgress("converting", console.Count("weights"))
 	report, err := convert.Run(ctx, convert.Options{
 		Input: c.Input, Output: c.Output, Quantize: c.Quantize, Replace: c.Replace,
 		Config: config, Tensors: spec.Tensors(), MoE: spec.MoE(),

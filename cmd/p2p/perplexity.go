@@ -71,7 +71,7 @@ func (c *perplexityCommand) score(ctx context.Context, engine *setup.Engine, tok
 		return nil, err
 	}
 	defer session.Close()
-	progress := console.NewProgress("scoring")
+	progress := console.NewProgress("scoring", console.Count("tokens"))
 	defer progress.Done()
 	start := time.Now()
 	s := &score{Window: window}
@@ -84,7 +84,7 @@ func (c *perplexityCommand) score(ctx context.Context, engine *setup.Engine, tok
 		total += nll
 		s.Tokens += window - 1
 		s.Windows++
-		progress.Set(int64(at+window), int64(len(tokens)), "tokens")
+		progress.Set(int64(at+window), int64(len(tokens)), "")
 	}
 	s.NegLogLikely = total / float64(s.Tokens)
 	s.Perplexity = math.Exp(s.NegLogLikely)

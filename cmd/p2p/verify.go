@@ -21,7 +21,7 @@ func (c *verifyCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer artifact.Close()
-	progress := console.NewProgress("verifying")
+	progress := console.NewProgress("verifying", console.Bytes)
 	err = artifact.VerifyAll(ctx, func(p rdrr.Progress) { progress.Set(p.Done, p.Total, p.File) })
 	progress.Done()
 	if err != nil {

@@ -31,6 +31,9 @@ func TestBytes(t *testing.T) {
 			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
 		}
 	}
+	if got, want := Count("tokens")(18_907), "18.9 k tokens"; got != want {
+		t.Errorf("Count = %q, want %q", got, want)
+	}
 }
 
 func TestCode(t *testing.T) {

@@ -9,17 +9,29 @@ import (
 )
 
 // Bytes writes a size for people: "12.3 MB", powers of 1000.
-func Bytes(n int64) string {
+func Bytes(n int64) string { return scaled(n, "B") }
+
+// Count returns a function that writes numbers of something: "12.3 M tokens".
+func Count(noun string) func(int64) string {
+	return func(n int64) string { return scaled(n, noun) }
+}
+
+// scaled writes n with a prefix of powers of 1000. A one-letter unit joins its prefix, a word stands apart.
+func scaled(n int64, unit string) string {
 	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
+		return fmt.Sprintf("%d %s", n, unit)
 	}
-	value, units := float64(n), "kMGTP"
-	unit := -1
-	for value >= 1000 && unit < len(units)-1 {
+	value, prefixes := float64(n), "kMGTP"
+	prefix := -1
+	for value >= 1000 && prefix < len(prefixes)-1 {
 		value /= 1000
-		unit++
+		prefix++
 	}
-	return fmt.Sprintf("%.1f %cB", value, units[unit])
+	space := " "
+	if len(unit) == 1 {
+		space = ""
+	}
+	return fmt.Sprintf("%.1f %c%s%s", value, prefixes[prefix], space, unit)
 }
 
 // Size is a number of bytes on a command line: "8GB", "512MB", "1.5GiB" or a plain number of bytes.

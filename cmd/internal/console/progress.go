@@ -17,17 +17,19 @@ type Progress struct {
 	out      io.Writer
 	terminal bool
 	what     string
+	amount   func(int64) string
 	started  time.Time
 	shown    time.Time
 	drawn    bool
 }
 
-// NewProgress returns a progress line on standard error for work that is described by what, such as "converting".
-func NewProgress(what string) *Progress {
-	return &Progress{out: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), what: what, started: time.Now()}
+// NewProgress returns a progress line on standard error for work that is described by what, such as "converting". amount
+// writes how much of it is done: [Bytes], or [Count] of something.
+func NewProgress(what string, amount func(int64) string) *Progress {
+	return &Progress{out: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), what: what, amount: amount, started: time.Now()}
 }
 
-// Set reports that done of total bytes are finished; detail names what is being worked on.
+// Set reports that done of total are finished; detail names what is being worked on.
 func (p *Progress) Set(done, total int64, detail string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -41,7 +43,7 @@ func (p *Progress) Set(done, total int64, detail string) {
 	}
 	p.shown = now
 	rate := float64(done) / now.Sub(p.started).Seconds()
-	line := fmt.Sprintf("%s %3.0f %%  %s of %s, %s/s  %s", p.what, 100*float64(done)/float64(max(total, 1)), Bytes(done), Bytes(total), Bytes(int64(rate)), detail)
+	line := fmt.Sprintf("%s %3.0f %%  %s of %s, %s/s  %s", p.what, 100*float64(done)/float64(max(total, 1)), p.amount(done), p.amount(total), p.amount(int64(rate)), detail)
 	if p.terminal {
 		fmt.Fprintf(p.out, "\r\x1b[K%s", clip(line, 110))
 		p.drawn = true

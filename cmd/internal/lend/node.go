@@ -119,7 +119,7 @@ func (n *Node) capacity() int64 {
 
 // load brings the experts in, layer by layer.
 func load(ctx context.Context, bank *host.Host, holds experts.Holdings) error {
-	progress := console.NewProgress("loading")
+	progress := console.NewProgress("loading", console.Bytes)
 	defer progress.Done()
 	total := int64(holds.Count()) * bank.ExpertBytes()
 	done := int64(0)

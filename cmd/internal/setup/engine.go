@@ -134,7 +134,7 @@ func (e *Engine) loadExperts(ctx context.Context, layers []int) (err error) {
 	for i := range all {
 		all[i] = i
 	}
-	progress := console.NewProgress("loading")
+	progress := console.NewProgress("loading", console.Bytes)
 	defer progress.Done()
 	perLayer := int64(moe.Experts) * e.Local.ExpertBytes()
 	for i, layer := range layers {
