@@ -115,9 +115,10 @@ func (m *bpe) findCuts(tokens func(int32) string, merges []merge) {
 	for _, id := range m.fallback {
 		m.cutUnknown = m.cutUnknown && id >= 0
 	}
+	atom := m.atoms()
 	for _, x := range merges {
 		left, right := tokens(x.left), tokens(x.right)
-		if endsInAtom(left, m) || startsWithAtom(right, m) {
+		if atom(left, strings.HasSuffix) || atom(right, strings.HasPrefix) {
 			m.adjacent = nil // a byte token or unk takes part in merges
 			return
 		}
@@ -129,35 +130,28 @@ func (m *bpe) findCuts(tokens func(int32) string, merges []merge) {
 	}
 }
 
-// endsInAtom and startsWithAtom tell whether the token has at its edge what a character without a symbol becomes.
-func endsInAtom(s string, m *bpe) bool {
-	if len(s) >= 6 {
-		if b, ok := byteToken(s[len(s)-6:]); ok && m.fallback[b] >= 0 {
-			return true
-		}
-	}
-	return m.endsInUnk(s, strings.HasSuffix)
-}
-
-func startsWithAtom(s string, m *bpe) bool {
-	if len(s) >= 6 {
-		if b, ok := byteToken(s[:6]); ok && m.fallback[b] >= 0 {
-			return true
-		}
-	}
-	return m.endsInUnk(s, strings.HasPrefix)
-}
-
-func (m *bpe) endsInUnk(s string, has func(s, part string) bool) bool {
-	if m.unk < 0 {
-		return false
-	}
+// atoms returns a test of whether a token has at its edge what a character without a symbol becomes: a byte token or unk.
+func (m *bpe) atoms() func(token string, has func(s, part string) bool) bool {
+	unk := ""
 	for token, id := range m.vocab {
 		if id == m.unk {
-			return has(s, token)
+			unk = token
 		}
 	}
-	return false
+	return func(token string, has func(s, part string) bool) bool {
+		if unk != "" && has(token, unk) {
+			return true
+		}
+		if len(token) < 6 {
+			return false
+		}
+		for _, part := range []string{token[:6], token[len(token)-6:]} {
+			if b, ok := byteToken(part); ok && has(token, part) && m.fallback[b] >= 0 {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 func (m *bpe) borrow() *work { return m.pool.Get().(*work) }

@@ -14,13 +14,12 @@ type Tokenizer struct {
 	special []bool         // by id
 	added   addedTokens
 
-	normalize  normalizer // nil: text is taken as it is
-	split      []splitStep
-	model      *bpe
-	prefix     []int // what the post-processor puts before and after the text's ids
-	suffix     []int
-	decode     []decodeStep
-	spaceFirst bool // SentencePiece's dummy prefix as GGUF files mean it: a space before text that follows no text
+	normalize normalizer // nil: text is taken as it is
+	split     []splitStep
+	model     *bpe
+	prefix    []int // what the post-processor puts before and after the text's ids
+	suffix    []int
+	decode    []decodeStep
 }
 
 // Encode returns the ids of text. Added tokens that the text spells out become their ids; special says whether to add what
@@ -70,9 +69,6 @@ func (t *Tokenizer) encodeSections(text string, ids []int) []int {
 func (t *Tokenizer) encodeText(s section, m *matcher, ids []int) []int {
 	if s.text == "" {
 		return ids
-	}
-	if t.spaceFirst {
-		s.text = " " + s.text
 	}
 	if t.normalize != nil {
 		s.text = t.normalize(s.text)
@@ -139,7 +135,7 @@ func (t *Tokenizer) Added() (before, after []int) {
 	return slices.Clone(t.prefix), slices.Clone(t.suffix)
 }
 
-// setToken records a token under an id, growing the tables. The caller has bounded id.
+// setToken records a token under an id, growing the tables; of equal tokens the first keeps the name. The caller has bounded id.
 func (t *Tokenizer) setToken(id int, token string) {
 	if n := id + 1 - len(t.tokens); n > 0 {
 		t.tokens = append(t.tokens, make([]string, n)...)
@@ -147,5 +143,7 @@ func (t *Tokenizer) setToken(id int, token string) {
 		t.special = append(t.special, make([]bool, n)...)
 	}
 	t.tokens[id], t.known[id] = token, true
-	t.ids[token] = id
+	if _, taken := t.ids[token]; !taken {
+		t.ids[token] = id
+	}
 }
