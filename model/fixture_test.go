@@ -15,6 +15,12 @@ import (
 // artifact converts a checkpoint as it is stored, in a folder that the test removes.
 func artifact(t testing.TB, dir string) *rdrr.Model {
 	t.Helper()
+	return artifactAs(t, dir, "none")
+}
+
+// artifactAs converts a checkpoint with a quantisation scheme.
+func artifactAs(t testing.TB, dir, scheme string) *rdrr.Model {
+	t.Helper()
 	config, err := convert.ReadConfig(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -25,7 +31,7 @@ func artifact(t testing.TB, dir string) *rdrr.Model {
 	}
 	out := filepath.Join(t.TempDir(), "artifact")
 	_, err = convert.Run(context.Background(), convert.Options{
-		Input: dir, Output: out, Quantize: "none", Tensors: spec.Tensors(), MoE: spec.MoE(),
+		Input: dir, Output: out, Quantize: scheme, Tensors: spec.Tensors(), MoE: spec.MoE(),
 	})
 	if err != nil {
 		t.Fatal(err)

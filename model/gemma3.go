@@ -82,7 +82,10 @@ func (f *fields) gemma3Ropes(headDim int) []Rope {
 
 // gemma3 is a Gemma 3 with a vision tower: the text model is described by text_config, the tower is not run.
 func gemma3(f *fields) *Spec {
-	for _, name := range []string{"vision_config", "boi_token_index", "eoi_token_index", "image_token_index", "mm_tokens_per_image"} {
+	for _, name := range []string{
+		"vision_config", "mm_tokens_per_image", "boi_token_index", "eoi_token_index", "image_token_index",
+		"boi_token_id", "eoi_token_id", "image_token_id",
+	} {
 		f.get(name)
 	}
 	text := f.object("text_config")

@@ -83,10 +83,7 @@ func loadLatentHeads(ld *loader, name string, a *MLA) (absorb, lift gpu.Matrix) 
 	if t == nil {
 		return nil, nil
 	}
-	format := quant.F32
-	if t.Type == quant.BF16 || t.Type == quant.F16 {
-		format = t.Type
-	}
+	format := absorbFormat(t.Type)
 	absorb = ld.stack(name, format, a.Heads, a.KVRank, a.NopeDim)
 	lift = ld.stack(name, t.Type, a.Heads, a.ValueDim, a.KVRank)
 	if ld.err != nil {
@@ -113,4 +110,12 @@ func loadLatentHeads(ld *loader, name string, a *MLA) (absorb, lift gpu.Matrix) 
 		ld.keep(name, lift, h, t.Data[values*rowBytes:(values+a.ValueDim)*rowBytes])
 	}
 	return absorb, lift
+}
+
+// absorbFormat is the format of absorb for a kv_b_proj of that format.
+func absorbFormat(stored quant.Type) quant.Type {
+	if stored == quant.BF16 || stored == quant.F16 {
+		return stored
+	}
+	return quant.F32
 }

@@ -12,6 +12,7 @@ import (
 	"shoal/gpu"
 	"shoal/rdrr"
 	"shoal/rdrr/convert"
+	"shoal/rdrr/quant"
 )
 
 // running is a small model ready to run.
@@ -365,6 +366,33 @@ func TestMemoryIsReckonedBefore(t *testing.T) {
 	if dev.Allocated() != before {
 		t.Errorf("%d bytes are left after Close", dev.Allocated()-before)
 	}
+}
+
+// TestWeightsTakeWhatIsReckoned compares the reckoned size of a trunk with what a device holds that copies everything; norms and
+// biases, which are held as float32 whatever they are stored as, may differ.
+func TestWeightsTakeWhatIsReckoned(t *testing.T) {
+	for _, fixture := range []string{"qwen3-moe", "kimi-k2", "gemma3-1b"} {
+		for _, scheme := range []string{"none", "q8_0"} {
+			m := artifactAs(t, "../testdata/fixtures-small/"+fixture, scheme)
+			dev := copying{Device: device(t), held: new(int64)}
+			trunk := loadTrunk(t, dev, m, Options{Rows: 8})
+			want := trunkBytes(trunk.spec, m)
+			if off := float64(*dev.held-want) / float64(want); off > 0.02 || off < -0.05 {
+				t.Errorf("%s %s: matrices take %d bytes, reckoned were %d", fixture, scheme, *dev.held, want)
+			}
+		}
+	}
+}
+
+// copying counts the bytes of the matrices that it is asked for.
+type copying struct {
+	gpu.Device
+	held *int64
+}
+
+func (d copying) NewMatrix(label string, t quant.Type, count, rows, cols int) (gpu.Matrix, error) {
+	*d.held += int64(count) * int64(rows) * int64(t.RowBytes(cols))
+	return d.Device.NewMatrix(label, t, count, rows, cols)
 }
 
 func TestCloseFreesEverything(t *testing.T) {

@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"shoal/gpu"
@@ -93,10 +94,18 @@ func (t *Trunk) load(ld *loader) {
 func trunkBytes(s *Spec, m *rdrr.Model) int64 {
 	n := int64(0)
 	for _, t := range s.Tensors() {
-		if entry, ok := m.Manifest().Tensor(t.Name); ok && t.Expert < 0 {
-			cols := t.Shape[len(t.Shape)-1]
-			n += elements(t) / int64(cols) * int64(entry.Type.RowBytes(cols))
+		entry, ok := m.Manifest().Tensor(t.Name)
+		if !ok || t.Expert >= 0 {
+			continue
 		}
+		cols := t.Shape[len(t.Shape)-1]
+		rows := elements(t) / int64(cols)
+		if t.Layer >= 0 && strings.HasSuffix(t.Name, "kv_b_proj.weight") { // a part of it is held in another format
+			a := s.Layers[t.Layer].MLA
+			n += int64(a.Heads*a.KVRank) * int64(absorbFormat(entry.Type).RowBytes(a.NopeDim))
+			rows = int64(a.Heads * a.ValueDim)
+		}
+		n += rows * int64(entry.Type.RowBytes(cols))
 	}
 	return n
 }

@@ -73,3 +73,20 @@ func TestVerifyRefusesAnotherModelsReference(t *testing.T) {
 		t.Error("an empty reference: no error")
 	}
 }
+
+// TestCaptureIsAReference: what a model computed is a reference that it meets.
+func TestCaptureIsAReference(t *testing.T) {
+	r := start(t, "qwen3-moe", Options{Rows: 8})
+	sub := subject(r.trunk, r.local)
+	ref, err := Capture(context.Background(), sub, r.ref.Inputs[:19], 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := Verify(context.Background(), sub, ref, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !report.OK || report.LogitsNMSE != 0 || report.WorstHidden != 0 || report.GreedyTotal == 0 {
+		t.Errorf("report %+v", *report)
+	}
+}
