@@ -25,8 +25,8 @@ const (
 // Device is one opened adapter.
 type Device struct {
 	info         gpu.Info
-	bindingLimit int64
-	bufferLimit  int64
+	bindingLimit int64 // of a matrix's part
+	bufferLimit  int64 // of any allocation: the adapter's largest buffer or storage binding
 	paramStride  int
 	allocated    atomic.Int64
 
@@ -54,7 +54,7 @@ func newDevice(instance *wgpu.Instance, raw *wgpu.Device, a Adapter, bindingLimi
 			Integrated: a.Kind == "integrated", Software: a.Kind == "software",
 		},
 		bindingLimit: clampInt(limits.MaxStorageBufferBindingSize),
-		bufferLimit:  clampInt(limits.MaxBufferSize),
+		bufferLimit:  clampInt(min(limits.MaxBufferSize, limits.MaxStorageBufferBindingSize)),
 		paramStride:  max(paramBytes, int(limits.MinUniformBufferOffsetAlignment)),
 		instance:     instance, raw: raw, queue: raw.GetQueue(),
 		kernels: map[shaders.Variant]*kernel{}, groups: map[groupKey]*wgpu.BindGroup{},
@@ -77,7 +77,7 @@ func newDevice(instance *wgpu.Instance, raw *wgpu.Device, a Adapter, bindingLimi
 // Info describes the device. Memory is unknown: WebGPU does not tell.
 func (d *Device) Info() gpu.Info { return d.info }
 
-// BindingLimit is the size in bytes beyond which a matrix is split and a buffer refused.
+// BindingLimit is the size in bytes beyond which a matrix is split.
 func (d *Device) BindingLimit() int64 { return d.bindingLimit }
 
 // Allocated is the memory in use by buffers, matrices and this package's own.
@@ -94,6 +94,7 @@ func (d *Device) Close() {
 	for _, g := range d.groups {
 		g.Release()
 	}
+	clear(d.groups) // or the buffers that they hold would release them again
 	for _, k := range d.kernels {
 		k.release()
 	}
@@ -105,7 +106,7 @@ func (d *Device) Close() {
 	d.queue.Release()
 	d.raw.Release()
 	d.instance.Release()
-	d.raw, d.groups, d.kernels = nil, nil, nil
+	d.raw = nil
 }
 
 // call runs f under the lock and the guard.

@@ -77,10 +77,10 @@ type Buffer struct {
 	m    *memory
 }
 
-// NewBuffer returns n zeroed elements. It holds at most BindingLimit bytes, because a shader sees it whole.
+// NewBuffer returns n zeroed elements. They fit in the adapter's largest storage binding, because a shader sees a buffer whole.
 func (d *Device) NewBuffer(label string, k gpu.Kind, n int) (gpu.Buffer, error) {
-	if n < 1 || int64(n) > d.bindingLimit/4 {
-		return nil, fmt.Errorf("buffer %s: %d elements of 4 bytes, and a shader sees at most %d bytes on %s", label, n, d.bindingLimit, d.info.Name)
+	if n < 1 || int64(n) > d.bufferLimit/4 {
+		return nil, fmt.Errorf("buffer %s: %d elements of 4 bytes: want 1 to %d on %s", label, n, d.bufferLimit/4, d.info.Name)
 	}
 	b := &Buffer{dev: d, kind: k, n: n}
 	err := d.call(func() (err error) {

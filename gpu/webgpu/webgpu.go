@@ -27,8 +27,8 @@ type Options struct {
 	// Adapter is the number of an adapter in [List] or part of its name, in any case. If it is "", the environment variable
 	// SHOAL_ADAPTER says the same.
 	Adapter string
-	// BindingLimit lowers the adapter's largest storage binding, in bytes: matrices are split at this size and larger buffers
-	// refused. 0 keeps the adapter's. It is for tests.
+	// BindingLimit lowers the size at which matrices are split, in bytes. 0 is the adapter's largest storage binding. It is for
+	// tests.
 	BindingLimit int64
 }
 
