@@ -1,11 +1,9 @@
 package router
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"shoal/experts"
 	"shoal/rdrr"
@@ -32,6 +30,10 @@ type MissingError struct {
 func (e *MissingError) Error() string {
 	var b strings.Builder
 	groups := groupLayers(e.Missing)
+	them := "them"
+	if len(groups) == 1 && len(groups[0].layers) == 1 && len(groups[0].experts) == 1 {
+		them = "it"
+	}
 	for i, g := range groups {
 		if i > 0 {
 			b.WriteString("; ")
@@ -39,9 +41,9 @@ func (e *MissingError) Error() string {
 		fmt.Fprintf(&b, "%s %s %s %s", plural("layer", g.layers), experts.FormatRanges(g.layers), plural("expert", g.experts), experts.FormatRanges(g.experts))
 	}
 	if len(e.Failures) == 0 {
-		b.WriteString(": no peer holds them; ")
+		fmt.Fprintf(&b, ": no peer holds %s; ", them)
 	} else {
-		b.WriteString(": no peer is left that holds them (")
+		fmt.Fprintf(&b, ": no peer is left that holds %s (", them)
 		for i, f := range e.Failures {
 			if i > 0 {
 				b.WriteString("; ")
@@ -117,29 +119,4 @@ func Uncovered(moe rdrr.MoE, holders []experts.Holder) []Missing {
 		}
 	}
 	return out
-}
-
-// Coverage returns a [MissingError] if there are experts that nobody holds, so that a session need not find out in the middle
-// of a token.
-func (s *Swarm) Coverage() error {
-	if missing := Uncovered(s.config.MoE, s.Holders()); missing != nil {
-		return &MissingError{Missing: missing}
-	}
-	return nil
-}
-
-// AwaitCoverage waits until every expert has a holder: peers are found one after another. It returns what is missing when
-// ctx ends.
-func (s *Swarm) AwaitCoverage(ctx context.Context) error {
-	for {
-		err := s.Coverage()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return err
-		}
-	}
 }

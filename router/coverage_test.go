@@ -3,8 +3,6 @@ package router
 import (
 	"errors"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"shoal/experts"
 	"shoal/experts/runnertest"
@@ -18,7 +16,7 @@ func TestMissingError(t *testing.T) {
 	}{
 		{
 			MissingError{Missing: []Missing{{7, []int{3}}}, Failures: []Failure{{"12D3Koo", experts.ErrGone}, {"", experts.ErrInternal}}},
-			"layer 7 expert 3: no peer is left that holds them (12D3Koo: peer is unreachable; this process: peer failed inside); start a node with --layers 7 --experts 3",
+			"layer 7 expert 3: no peer is left that holds it (12D3Koo: peer is unreachable; this process: peer failed inside); start a node with --layers 7 --experts 3",
 		},
 		{
 			MissingError{Missing: []Missing{{0, []int{4, 5, 6}}, {1, []int{4, 5, 6}}, {2, []int{0, 7}}}},
@@ -59,20 +57,4 @@ func TestUncovered(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-}
-
-func TestAwaitCoverage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := &directory{}
-		s := NewSwarm(SwarmConfig{MoE: toyMoE, Directory: dir})
-		ref := runnertest.Random(toyMoE, runnertest.All(toyMoE), 1)
-		time.AfterFunc(3*time.Second, func() { dir.add(experts.Holder{Peer: "a", Holds: ref.Holds, Runner: ref}) })
-		begin := time.Now()
-		if err := s.AwaitCoverage(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if took := time.Since(begin); took < 3*time.Second || took > 3100*ms {
-			t.Errorf("noticed after %v", took)
-		}
-	})
 }

@@ -210,7 +210,7 @@ func checkReply(b experts.Batch, y []float32) error {
 		return fmt.Errorf("%w: layer %d: %d values, want %d rows of %d", experts.ErrBadReply, b.Layer, len(y), b.ReplyRows(), b.Hidden)
 	}
 	for i, v := range y {
-		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+		if math.Float32bits(v)&0x7f800000 == 0x7f800000 { // all exponent bits set: infinite or no number
 			return fmt.Errorf("%w: layer %d: %v in row %d", experts.ErrBadReply, b.Layer, v, i/b.Hidden)
 		}
 	}

@@ -21,7 +21,8 @@ type Report struct {
 	BytesSent     int64 `json:"bytes_sent"`
 	BytesReceived int64 `json:"bytes_received"`
 
-	// RTT is the mean over calls of the peers' round trip times: as their Runners tell, or else their fastest answers.
+	// RTT is the mean over calls of the peers' round trip times: as their Runners tell through [Pinged], at most their fastest
+	// answers.
 	RTT float64 `json:"rtt_ms"`
 	// LawShare is the share reached of the speed that 1 / (remote layers x RTT) allows, 0 without remote layers.
 	LawShare float64 `json:"law_share"`

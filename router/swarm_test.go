@@ -213,7 +213,7 @@ func TestNoReplicaLeft(t *testing.T) {
 			if !errors.As(err, &missing) {
 				t.Fatalf("%s: %v", name, err)
 			}
-			for _, want := range []string{"layer ", "expert", "no peer is left that holds them (b: ", "start a node with --layers "} {
+			for _, want := range []string{"layer ", "expert", "no peer is left that holds ", "(b: ", "start a node with --layers "} {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%s: %q does not say %q", name, err, want)
 				}
@@ -428,4 +428,39 @@ func TestLayerTime(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// The swarm's own cost of a token's layer: eight experts of 128 on three peers that answer at once.
+func BenchmarkSwarm(b *testing.B) {
+	moe := toyMoE
+	moe.Experts, moe.Hidden = 128, 2048
+	var thirds [3]experts.Set
+	for e := range moe.Experts {
+		thirds[e%3] = thirds[e%3].With(e)
+	}
+	dir := &directory{}
+	for i, set := range thirds {
+		dir.add(experts.Holder{Peer: string(rune('a' + i)), Holds: experts.Holdings{1: set}, Runner: runnerFunc(func(_ context.Context, b experts.Batch) ([]float32, error) {
+			return make([]float32, b.ReplyRows()*b.Hidden), nil
+		})})
+	}
+	swarm := NewSwarm(SwarmConfig{Model: toyDigest, MoE: moe, Directory: dir})
+	for _, sum := range []bool{false, true} {
+		name := "rows"
+		if sum {
+			name = "sum"
+		}
+		b.Run(name, func(b *testing.B) {
+			batch := experts.Batch{Model: toyDigest, Layer: 1, Hidden: moe.Hidden, X: make([]float32, moe.Hidden), Sum: sum}
+			for j := range 8 {
+				batch.Slots = append(batch.Slots, experts.Slot{Expert: 13 * j, Weight: 1})
+			}
+			ctx := withTally(b.Context(), &tally{})
+			for b.Loop() {
+				if _, err := swarm.Run(ctx, batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -104,6 +104,15 @@ func (p *peerTally) traffic() (sent, received int64) {
 	return sent, received
 }
 
+// roundTrip is the peer's round trip time without work, as well as it is known: a ping on a busy machine may take longer than
+// the fastest answer, which is an upper bound.
+func (p *peerTally) roundTrip() time.Duration {
+	if p.rtt > 0 && p.rtt < p.fastest {
+		return p.rtt
+	}
+	return p.fastest
+}
+
 func (t *tally) answered(peer string, took time.Duration) {
 	if t == nil {
 		return
@@ -172,8 +181,10 @@ func (t *tally) fill(r *Report) {
 			ID: id, Experts: p.experts, Calls: p.calls, P50: milliseconds(p.latency.p50), P95: milliseconds(p.latency.p95),
 			BytesSent: sent, BytesReceived: received,
 		})
-		weighted += cmp.Or(p.rtt, p.fastest) * time.Duration(p.calls)
-		calls += time.Duration(p.calls)
+		if rtt := p.roundTrip(); rtt > 0 {
+			weighted += rtt * time.Duration(p.calls)
+			calls += time.Duration(p.calls)
+		}
 	}
 	if calls > 0 {
 		r.RTT = milliseconds(weighted / calls)
