@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"shoal/rdrr/convert/safetensors"
+	"shoal/rdrr/quant"
 )
 
 func write(t testing.TB, path string, tensors ...safetensors.Data) {
@@ -158,6 +160,31 @@ func TestIndex(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// Every half is what the reference conversion makes of it, bit for bit, NaN included.
+func TestHalves(t *testing.T) {
+	x := safetensors.Data{Name: "x", DType: safetensors.F16, Shape: []int{1 << 16}}
+	for h := range 1 << 16 {
+		x.Bytes = binary.LittleEndian.AppendUint16(x.Bytes, uint16(h))
+	}
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	write(t, path, x)
+	c, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got, err := c.Tensor("x").Floats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for h, v := range got {
+		want := quant.F16ToF32(uint16(h))
+		if v != want && (v == v || want == want) || math.Signbit(float64(v)) != math.Signbit(float64(want)) {
+			t.Fatalf("half %#x is %v, want %v", h, v, want)
+		}
 	}
 }
 

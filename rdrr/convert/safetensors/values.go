@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-
-	"shoal/rdrr/quant"
 )
 
 // Floats returns the values of a tensor of F64, F32, F16 or BF16 as float32.
@@ -21,9 +19,9 @@ func (t *Tensor) Floats() ([]float32, error) {
 	case F32:
 		decode = func(i int) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:])) }
 	case F16:
-		decode = func(i int) float32 { return quant.F16ToF32(binary.LittleEndian.Uint16(b[2*i:])) }
+		decode = func(i int) float32 { return halfToFloat(binary.LittleEndian.Uint16(b[2*i:])) }
 	case BF16:
-		decode = func(i int) float32 { return quant.BF16ToF32(binary.LittleEndian.Uint16(b[2*i:])) }
+		decode = func(i int) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16) }
 	default:
 		return nil, fmt.Errorf("tensor %s has dtype %s, want floats", t.Name, t.DType)
 	}
@@ -56,4 +54,16 @@ func (t *Tensor) Ints() ([]int, error) {
 		out[i] = decode(i)
 	}
 	return out, nil
+}
+
+// halfToFloat widens an IEEE 754 half, exactly.
+func halfToFloat(h uint16) float32 {
+	sign, exponent, fraction := uint32(h&0x8000)<<16, int(h>>10&31), h&0x3ff
+	switch exponent {
+	case 0: // subnormal: a multiple of 2^-24
+		return math.Float32frombits(sign | math.Float32bits(float32(math.Ldexp(float64(fraction), -24))))
+	case 31: // infinite or NaN
+		return math.Float32frombits(sign | 0xff<<23 | uint32(fraction)<<13)
+	}
+	return math.Float32frombits(sign | uint32(exponent-15+127)<<23 | uint32(fraction)<<13)
 }
