@@ -37,6 +37,7 @@ type clientStream struct {
 	reply  int   // the largest answer, in bytes, that anybody asked for on this stream
 	why    error // why the stream ended
 	pings  map[uint64]time.Time
+	idle   []*call // to be used again
 }
 
 // call is one request in flight. answer gets exactly one value from whoever takes the call out of clientStream.calls.
@@ -50,8 +51,6 @@ type answer struct {
 	result wireResult
 	err    error
 }
-
-var calls = sync.Pool{New: func() any { return &call{answer: make(chan answer, 1)} }}
 
 func newClientStream(r *Remote, s network.Stream) *clientStream {
 	c := &clientStream{
@@ -134,7 +133,7 @@ func (c *clientStream) call(ctx context.Context, b experts.Batch) ([]float32, er
 	}
 	select {
 	case a := <-k.answer:
-		calls.Put(k)
+		c.rest(k)
 		return c.finish(a, b, time.Since(start))
 	case <-ctx.Done():
 		return nil, c.abandon(ctx, id, k, ctx.Err())
@@ -143,17 +142,28 @@ func (c *clientStream) call(ctx context.Context, b experts.Batch) ([]float32, er
 
 // begin registers a new call.
 func (c *clientStream) begin(reply int) (uint64, *call, error) {
-	k := calls.Get().(*call)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.calls == nil {
-		calls.Put(k)
 		return 0, nil, c.why
+	}
+	var k *call
+	if n := len(c.idle); n > 0 {
+		k, c.idle = c.idle[n-1], c.idle[:n-1]
+	} else {
+		k = &call{answer: make(chan answer, 1)}
 	}
 	c.lastID++
 	c.calls[c.lastID] = k
 	c.reply = max(c.reply, reply)
 	return c.lastID, k, nil
+}
+
+// rest keeps a call whose answer was taken, or will never come, for another request.
+func (c *clientStream) rest(k *call) {
+	c.mu.Lock()
+	c.idle = append(c.idle, k)
+	c.mu.Unlock()
 }
 
 // abandon gives a call up because ctx ended or because it could not be sent, and tells the peer.
@@ -168,7 +178,7 @@ func (c *clientStream) abandon(ctx context.Context, id uint64, k *call, why erro
 		a := <-k.answer // on its way
 		a.buf.free()
 	}
-	calls.Put(k)
+	c.rest(k)
 	switch {
 	case ctx.Err() == nil && ended:
 		return reason

@@ -132,8 +132,8 @@ func (h *Host) awaitTable(ctx context.Context) {
 }
 
 func newLibp2p(cfg Config, key crypto.PrivKey, listen []ma.Multiaddr) (host.Host, error) {
-	limits, err := resourceLimits()
-	if err != nil {
+	var given libp2p.Config
+	if err := given.Apply(cfg.Libp2p...); err != nil {
 		return nil, err
 	}
 	agent := cfg.Agent
@@ -144,9 +144,15 @@ func newLibp2p(cfg Config, key crypto.PrivKey, listen []ma.Multiaddr) (host.Host
 		libp2p.Identity(key),
 		libp2p.ListenAddrs(listen...),
 		libp2p.UserAgent(agent),
-		libp2p.ResourceManager(limits),
 		libp2p.SwarmOpts(swarm.WithDialRanker(dialOrder), swarm.WithDialTimeoutLocal(localDialTimeout)),
 		libp2p.DisableMetrics(),
+	}
+	if given.ResourceManager == nil {
+		limits, err := resourceLimits()
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, libp2p.ResourceManager(limits))
 	}
 	if cfg.NAT && !onlyLoopback(listen) {
 		opts = append(opts, libp2p.NATPortMap(), libp2p.EnableAutoNATv2(), libp2p.EnableHolePunching())

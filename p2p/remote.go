@@ -88,6 +88,12 @@ func (r *Remote) Peer() peer.ID { return r.peer }
 // Traffic is what this Remote sent and received.
 func (r *Remote) Traffic() Traffic { return r.traffic.snapshot() }
 
+// Bytes is what was sent and received over the expert protocol, messages with their length prefixes.
+func (r *Remote) Bytes() (sent, received int64) {
+	t := r.Traffic()
+	return t.BytesSent, t.BytesReceived
+}
+
 // RTT is the smoothed round trip of an empty message, 0 before the first.
 func (r *Remote) RTT() time.Duration { return time.Duration(r.traffic.rtt.Load()) }
 
