@@ -23,7 +23,8 @@ type dispatch struct {
 	depth atomic.Int64 // network round trips that had to follow each other
 
 	mu      sync.Mutex
-	refused map[string]error // peers that failed this batch, and how
+	refused map[string]error // peers that are not to be asked, and why
+	failed  []failure        // every failure so far
 	trouble time.Time        // when an expert was first without a replica
 	missing []int            // experts that were last found without one
 	looks   int              // how often it was looked for one
@@ -83,7 +84,7 @@ func (d *dispatch) servePart(ctx context.Context, p part, depth int64) ([]piece,
 			return append(a, b...), err
 		}
 	}
-	d.refuse(p.holder.Peer, err)
+	d.refuse(p.holder, err)
 	d.tally.failover()
 	return d.serve(ctx, p.slots, depth+1)
 }
@@ -217,10 +218,17 @@ func checkReply(b experts.Batch, y []float32) error {
 	return nil
 }
 
-func (d *dispatch) refuse(peer string, err error) {
+// failure is how a holder failed, and what it held of the layer then: a directory forgets peers that are gone.
+type failure struct {
+	Failure
+	held experts.Set
+}
+
+func (d *dispatch) refuse(h experts.Holder, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.refused[peer] = err
+	d.refused[h.Peer] = err
+	d.failed = append(d.failed, failure{Failure{h.Peer, err}, h.Holds[d.batch.Layer]})
 }
 
 // forgive lets peers be asked again whose failure may have passed.
@@ -246,12 +254,19 @@ func (d *dispatch) pause(missing []int) (pause time.Duration, patient bool) {
 	return pause, left > 0
 }
 
+// missingError names the missing experts and the last failure of each holder that had some of them.
 func (d *dispatch) missingError(missing []int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	last := map[string]Failure{}
+	for _, f := range d.failed {
+		if slices.ContainsFunc(missing, f.held.Has) {
+			last[f.Peer] = f.Failure
+		}
+	}
 	e := &MissingError{Missing: []Missing{{Layer: d.batch.Layer, Experts: missing}}}
-	for _, peer := range slices.Sorted(maps.Keys(d.refused)) {
-		e.Failures = append(e.Failures, Failure{peer, d.refused[peer]})
+	for _, peer := range slices.Sorted(maps.Keys(last)) {
+		e.Failures = append(e.Failures, last[peer])
 	}
 	return e
 }

@@ -267,6 +267,30 @@ func TestPatience(t *testing.T) {
 	})
 }
 
+// The error names who held the experts also when the directory has forgotten the peer meanwhile, and nobody else.
+func TestErrorNamesLostHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		swarm := newToySwarm(experts.SetOf(0, 1, 2, 3), experts.SetOf(4, 5, 6, 7))
+		swarm.peers[0].fail = func(call int) error { // a blip that passes
+			if call == 0 {
+				return experts.ErrBusy
+			}
+			return nil
+		}
+		swarm.peers[1].fail = func(int) error {
+			swarm.dir.mu.Lock()
+			defer swarm.dir.mu.Unlock()
+			swarm.dir.holders = swarm.dir.holders[:1]
+			return experts.ErrGone
+		}
+		_, err := swarm.Run(t.Context(), toyBatch(5, false))
+		var missing *MissingError
+		if !errors.As(err, &missing) || len(missing.Failures) != 1 || missing.Failures[0].Peer != "b" {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // A peer that failed rests, is asked again later, and is a full member once it answers.
 func TestFailedPeerReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
