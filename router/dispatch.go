@@ -180,7 +180,7 @@ func (d *dispatch) call(ctx context.Context, p part) (piece, error) {
 	deadline, _, _ := health.timing(peer, class, len(p.slots), d.swarm.config.Limits)
 	timed, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	health.started()
+	health.started(p.holder)
 	d.tally.started(p.holder)
 	begin := time.Now()
 	y, err := p.holder.Runner.Run(timed, sub)
@@ -254,11 +254,16 @@ func (d *dispatch) pause(missing []int) (pause time.Duration, patient bool) {
 	return pause, left > 0
 }
 
+var errLeft = fmt.Errorf("%w: it has left the swarm", experts.ErrGone)
+
 // missingError names the missing experts and the last failure of each holder that had some of them.
 func (d *dispatch) missingError(missing []int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	last := map[string]Failure{}
+	for _, peer := range d.swarm.health.heldBefore(d.batch.Layer, missing) {
+		last[peer] = Failure{peer, errLeft}
+	}
 	for _, f := range d.failed {
 		if slices.ContainsFunc(missing, f.held.Has) {
 			last[f.Peer] = f.Failure

@@ -1,8 +1,11 @@
 package router
 
 import (
+	"slices"
 	"sync"
 	"time"
+
+	"shoal/experts"
 )
 
 // health is what calls have taught about the peers. It outlives sessions and directories' changes of mind.
@@ -17,7 +20,8 @@ type record struct {
 	latency  [sizeClasses]window
 	measured [sizeClasses]time.Time // when the class last had a call
 	failures int
-	failed   time.Time // last
+	failed   time.Time        // last
+	held     experts.Holdings // when it was last asked
 }
 
 // stale is the age at which a measured latency stops counting, so that a peer that was slow once is tried again.
@@ -66,10 +70,25 @@ func (h *health) timing(peer string, class, slots int, l Limits) (deadline, hedg
 }
 
 // started counts a call for the budget of hedges.
-func (h *health) started() {
+func (h *health) started(peer experts.Holder) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.calls++
+	h.record(peer.Peer).held = peer.Holds
+}
+
+// heldBefore lists the peers that held any of these experts when they were last asked, in order.
+func (h *health) heldBefore(layer int, list []int) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []string
+	for peer, r := range h.peers {
+		if slices.ContainsFunc(list, r.held[layer].Has) {
+			out = append(out, peer)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // takeHedges asks for extra calls out of the budget.
