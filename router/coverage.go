@@ -21,6 +21,16 @@ type Failure struct {
 	Err  error
 }
 
+func (f Failure) String() string {
+	switch {
+	case f.Peer == "":
+		return fmt.Sprintf("this process: %v", f.Err)
+	case strings.HasPrefix(f.Err.Error(), "peer "+f.Peer+":"): // a remote Runner names its peer
+		return f.Err.Error()
+	}
+	return fmt.Sprintf("%s: %v", f.Peer, f.Err)
+}
+
 // MissingError says that experts have no holder, who failed before, and what to do about it. It is an experts.ErrNotHeld.
 type MissingError struct {
 	Missing  []Missing
@@ -48,11 +58,7 @@ func (e *MissingError) Error() string {
 			if i > 0 {
 				b.WriteString("; ")
 			}
-			name := f.Peer
-			if name == "" {
-				name = "this process"
-			}
-			fmt.Fprintf(&b, "%s: %v", name, f.Err)
+			b.WriteString(f.String())
 		}
 		b.WriteString("); ")
 	}
