@@ -179,19 +179,22 @@ func BenchmarkAttention(b *testing.B) {
 // BenchmarkSmall is what an operation costs whose work is next to nothing.
 func BenchmarkSmall(b *testing.B) {
 	const width = 2048
-	for name, op := range map[string]func(p gpu.Pass, x, y, w, z, ids gpu.Buffer){
-		"Add":     func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.Add(x, y, width) },
-		"RMSNorm": func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.RMSNorm(x, y, w, gpu.Norm{Rows: 1, Width: width}) },
-		"QKNorm":  func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.RMSNorm(x, y, w, gpu.Norm{Rows: 16, Width: 128}) },
-		"TopK128": func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) {
+	for _, c := range []struct {
+		name string
+		op   func(p gpu.Pass, x, y, w, z, ids gpu.Buffer)
+	}{
+		{"Add", func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.Add(x, y, width) }},
+		{"RMSNorm", func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.RMSNorm(x, y, w, gpu.Norm{Rows: 1, Width: width}) }},
+		{"QKNorm", func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.RMSNorm(x, y, w, gpu.Norm{Rows: 16, Width: 128}) }},
+		{"TopK128", func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) {
 			p.TopK(ids, z, x, nil, 1, gpu.Gate{Experts: 128, K: 8, Renormalise: true})
-		},
-		"Combine8": func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.Combine(x, w, z, 1, 8, 256) },
+		}},
+		{"Combine8", func(p gpu.Pass, x, y, w, z, ids gpu.Buffer) { p.Combine(x, w, z, 1, 8, 256) }},
 	} {
-		b.Run(name, func(tb *testing.B) {
+		b.Run(c.name, func(tb *testing.B) {
 			b := newBench(tb)
 			x, y, w, z, ids := b.floats(width), b.floats(width), b.floats(width), b.floats(8), b.ids(make([]uint32, 8)...)
-			b.run(steps, width*8, x, func(p gpu.Pass, _ int) { op(p, x, y, w, z, ids) })
+			b.run(steps, width*8, x, func(p gpu.Pass, _ int) { c.op(p, x, y, w, z, ids) })
 		})
 	}
 }

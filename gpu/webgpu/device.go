@@ -35,9 +35,9 @@ type Device struct {
 	instance *wgpu.Instance
 	raw      *wgpu.Device // nil once closed
 	queue    *wgpu.Queue
-	params   *memory // parameters of the dispatches of one command buffer, paramStride apart
-	none     *memory // bound where an optional buffer is missing
-	staging  *memory // what passes read back; grows
+	params   *memory   // parameters of the dispatches of one command buffer, paramStride apart
+	none     *memory   // bound where an optional buffer is missing
+	staging  []*memory // idle buffers that passes are read back through
 	kernels  map[shaders.Variant]*kernel
 	groups   map[groupKey]*wgpu.BindGroup
 	backlog  int // bytes written since the last submission
@@ -90,7 +90,7 @@ func (d *Device) Close() {
 	if d.raw == nil {
 		return
 	}
-	d.raw.Poll(true, nil)
+	d.drain()
 	for _, g := range d.groups {
 		g.Release()
 	}
@@ -98,10 +98,8 @@ func (d *Device) Close() {
 	for _, k := range d.kernels {
 		k.release()
 	}
-	for _, m := range []*memory{d.params, d.none, d.staging} {
-		if m != nil {
-			d.release(m)
-		}
+	for _, m := range append(d.staging, d.params, d.none) {
+		d.release(m)
 	}
 	d.queue.Release()
 	d.raw.Release()
@@ -160,7 +158,7 @@ func (d *Device) write(m *memory, offset int, data []byte) error {
 		data, offset, d.backlog = data[len(piece):], offset+len(piece), d.backlog+len(piece)
 		if d.backlog >= writeBacklog {
 			d.queue.Submit()
-			d.raw.Poll(true, nil)
+			d.drain()
 			d.backlog = 0
 		}
 	}

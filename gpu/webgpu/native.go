@@ -124,20 +124,21 @@ func tidy(err error) error {
 // mapping is a request to map a whole buffer for reading.
 type mapping struct{ outcome *C.int }
 
-// mapRead asks for the first size bytes of b. The result must be waited for: the library writes to it.
+// mapRead asks for the first size bytes of b. The library writes to the result until it is done.
 func mapRead(b *wgpu.Buffer, size int) mapping {
 	m := mapping{outcome: (*C.int)(C.calloc(1, C.size_t(unsafe.Sizeof(C.int(0)))))}
 	C.map_read(bufferRef(b), C.size_t(size), m.outcome)
 	return m
 }
 
-// wait polls d until the mapping has an outcome.
-func (m mapping) wait(d *wgpu.Device) error {
-	defer C.free(unsafe.Pointer(m.outcome))
-	for C.map_outcome(m.outcome) == 0 {
-		d.Poll(true, nil)
-	}
-	if status := C.map_outcome(m.outcome) - 1; status != 0 {
+// done reports whether the mapping has an outcome.
+func (m mapping) done() bool { return C.map_outcome(m.outcome) != 0 }
+
+// result returns the outcome of a mapping that is done, and frees it.
+func (m mapping) result() error {
+	status := C.map_outcome(m.outcome) - 1
+	C.free(unsafe.Pointer(m.outcome))
+	if status != 0 {
 		return fmt.Errorf("reading back: %v", wgpu.BufferMapAsyncStatus(status))
 	}
 	return nil

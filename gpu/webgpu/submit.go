@@ -25,71 +25,84 @@ func (p *Pass) Submit(reads ...gpu.Readback) error {
 	if p.err != nil {
 		return p.err
 	}
-	p.err = p.dev.call(func() error { return p.dev.run(p.steps, reads) })
+	p.err = p.dev.run(p.steps, reads)
 	p.steps = nil
 	return p.err
 }
 
-// run submits the steps, in as many command buffers as their parameters need, and fills the readbacks. The caller holds the lock.
+// run submits the steps, in as many command buffers as their parameters need, and fills the readbacks.
 func (d *Device) run(steps []dispatch, reads []gpu.Readback) error {
-	for len(steps) > maxDispatches {
-		if err := d.submit(steps[:maxDispatches], nil, 0); err != nil {
-			return err
-		}
-		steps = steps[maxDispatches:]
-	}
 	size := 0
 	for _, r := range reads {
 		size += 4 * (len(r.Floats) + len(r.IDs))
 	}
-	if size > 0 {
-		if err := d.reserveStaging(size); err != nil {
+	var staging *memory
+	var mapped mapping
+	err := d.call(func() (err error) {
+		for len(steps) > maxDispatches {
+			if err := d.submit(steps[:maxDispatches], nil, nil); err != nil {
+				return err
+			}
+			steps = steps[maxDispatches:]
+		}
+		if len(reads) > 0 { // at least a few bytes: to read is also to wait
+			if staging, err = d.takeStaging(max(4, size)); err != nil {
+				return err
+			}
+		}
+		if err := d.submit(steps, reads, staging); err != nil {
 			return err
 		}
-	}
-	if err := d.submit(steps, reads, size); err != nil {
-		return err
-	}
-	if size == 0 {
-		d.raw.Poll(false, nil) // lets the library drop what has finished
-		if reads != nil {
-			d.raw.Poll(true, nil)
+		if staging != nil {
+			mapped = mapRead(staging.raw, max(4, size))
 		}
+		d.raw.Poll(false, nil) // lets the library drop what has finished
 		return nil
-	}
-	if err := mapRead(d.staging.raw, size).wait(d.raw); err != nil {
+	})
+	if err != nil || staging == nil {
+		if staging != nil {
+			d.free(staging)
+		}
 		return err
 	}
-	data := d.staging.raw.GetMappedRange(0, uint(size))
-	for _, r := range reads {
-		data = data[copy(bytesOf(r.Floats), data):]
-		data = data[copy(bytesOf(r.IDs), data):]
+	if err := d.await(mapped); err != nil {
+		d.free(staging)
+		return err
 	}
-	return d.staging.raw.Unmap()
-}
-
-// reserveStaging makes the staging buffer hold size bytes.
-func (d *Device) reserveStaging(size int) error {
-	if d.staging != nil && d.staging.size >= size {
-		return nil
-	}
-	if d.staging != nil {
-		d.release(d.staging)
-		d.staging = nil
-	}
-	m, err := d.allocate("read-back", max(64<<10, size+size/2)/4*4, wgpu.BufferUsageMapRead|wgpu.BufferUsageCopyDst)
+	err = d.call(func() error {
+		data := staging.raw.GetMappedRange(0, uint(max(4, size)))
+		for _, r := range reads {
+			data = data[copy(bytesOf(r.Floats), data):]
+			data = data[copy(bytesOf(r.IDs), data):]
+		}
+		return staging.raw.Unmap()
+	})
 	if err != nil {
+		d.free(staging)
 		return err
 	}
-	d.staging = m
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.staging = append(d.staging, staging)
 	return nil
 }
 
-// submit runs one command buffer: the steps, then copies of the readbacks, size bytes together, to the staging buffer.
-func (d *Device) submit(steps []dispatch, reads []gpu.Readback, size int) error {
-	if len(steps) == 0 && size == 0 {
-		return nil
+// takeStaging returns a buffer of at least size bytes that passes are read back through, out of those that are idle. The
+// caller holds the lock.
+func (d *Device) takeStaging(size int) (*memory, error) {
+	if n := len(d.staging); n > 0 {
+		m := d.staging[n-1]
+		d.staging = d.staging[:n-1]
+		if m.size >= size {
+			return m, nil
+		}
+		d.release(m)
 	}
+	return d.allocate("read-back", max(64<<10, (size+size/2)/4*4), wgpu.BufferUsageMapRead|wgpu.BufferUsageCopyDst)
+}
+
+// submit runs one command buffer: the steps, then copies of what is read to the staging buffer.
+func (d *Device) submit(steps []dispatch, reads []gpu.Readback, staging *memory) error {
 	encoder, err := d.raw.CreateCommandEncoder(nil)
 	if err != nil {
 		return err
@@ -113,7 +126,7 @@ func (d *Device) submit(steps []dispatch, reads []gpu.Readback, size int) error 
 		if n == 0 {
 			continue
 		}
-		if err := encoder.CopyBufferToBuffer(m.raw, uint64(4*r.Offset), d.staging.raw, at, n); err != nil {
+		if err := encoder.CopyBufferToBuffer(m.raw, uint64(4*r.Offset), staging.raw, at, n); err != nil {
 			return err
 		}
 		at += n
