@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,7 @@ func TestScripts(t *testing.T) {
 			"edit":   edit,
 			"lend":   lendAs,
 			"halt":   halt,
+			"lose":   lose,
 			"field":  field,
 			"clean":  clean,
 			"within": within,
@@ -173,6 +175,44 @@ func halt(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if err := n.(*lent).end(syscall.SIGTERM); err != nil {
 		ts.Fatalf("node %s did not end cleanly: %v", name, err)
+	}
+}
+
+// lose NAME FILE ARGS ... runs "p2p ARGS", which streams text, and kills the node once 40 bytes of it have come. The text goes to
+// FILE, with "!" the error too: the command must then fail within 5 seconds of the loss.
+func lose(ts *testscript.TestScript, neg bool, args []string) {
+	n, ok := nodes.Load(ts.Getenv("WORK") + args[0])
+	if !ok {
+		ts.Fatalf("no node %s", args[0])
+	}
+	program, err := exec.LookPath("p2p")
+	ts.Check(err)
+	c := exec.Command(program, args[2:]...)
+	c.Dir, c.Env = ts.MkAbs("."), os.Environ()
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	stdout, err := c.StdoutPipe()
+	ts.Check(err)
+	ts.Check(c.Start())
+	text := make([]byte, 40)
+	if _, err := io.ReadFull(stdout, text); err != nil {
+		_ = c.Wait()
+		ts.Fatalf("p2p %v ended early: %v %s", args[2:], err, stderr.String())
+	}
+	_ = n.(*lent).end(os.Kill)
+	lost := time.Now()
+	rest, _ := io.ReadAll(stdout)
+	err = c.Wait()
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), slices.Concat(text, rest, stderr.Bytes()), 0o644))
+	switch took := time.Since(lost); {
+	case neg && err == nil:
+		ts.Fatalf("p2p %v went on without the node", args[2:])
+	case neg && c.ProcessState.ExitCode() != 1:
+		ts.Fatalf("p2p %v: %v, want exit code 1", args[2:], err)
+	case neg && took > 5*time.Second:
+		ts.Fatalf("p2p %v failed only %v after the node was lost", args[2:], took)
+	case !neg && err != nil:
+		ts.Fatalf("p2p %v: %v %s", args[2:], err, stderr.String())
 	}
 }
 
