@@ -62,6 +62,7 @@ static int map_outcome(int *outcome) { return __atomic_load_n(outcome, __ATOMIC_
 import "C"
 
 import (
+	"os"
 	"errors"
 	"fmt"
 	"strings"
@@ -79,6 +80,11 @@ func bufferRef(b *wgpu.Buffer) unsafe.Pointer { return (*[2]unsafe.Pointer)(unsa
 // newInstance returns the entry to the library.
 func newInstance() *wgpu.Instance {
 	wgpu.SetLogLevel(wgpu.LogLevelOff)
+	// Mesa's layer that prefers one adapter asks a Wayland compositor, and prints an error where there is none. Here the
+	// adapter is chosen by the caller.
+	if _, set := os.LookupEnv("NODEVICE_SELECT"); !set {
+		_ = os.Setenv("NODEVICE_SELECT", "1")
+	}
 	instance := new(wgpu.Instance)
 	*(*unsafe.Pointer)(unsafe.Pointer(instance)) = C.create_instance()
 	return instance
