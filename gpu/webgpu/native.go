@@ -62,9 +62,9 @@ static int map_outcome(int *outcome) { return __atomic_load_n(outcome, __ATOMIC_
 import "C"
 
 import (
-	"os"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"unsafe"
 
