@@ -192,19 +192,10 @@ func (d *Directory) explain(why error) error {
 			hint = "this process is connected to nobody: give --bootstrap with the address that a node printed"
 		}
 		all := append([]error{ErrNoPeers, why}, causes...)
-		return &searchError{fmt.Sprintf("%v (model %s, %d peers connected): %v; %s%s", ErrNoPeers, model, connected, why, hint, detail), all}
+		return &explained{fmt.Sprintf("%v (model %s, %d peers connected): %v; %s%s", ErrNoPeers, model, connected, why, hint, detail), all}
 	}
-	return &searchError{fmt.Sprintf("%d peers hold experts of model %s, which is not enough: %v%s", up, model, why, detail), append(causes, why)}
+	return &explained{fmt.Sprintf("%d peers hold experts of model %s, which is not enough: %v%s", up, model, why, detail), append(causes, why)}
 }
-
-// searchError is what Wait returns: one text, and the errors that a caller may branch on.
-type searchError struct {
-	text   string
-	causes []error
-}
-
-func (e *searchError) Error() string   { return e.text }
-func (e *searchError) Unwrap() []error { return e.causes }
 
 func digests(ds []rdrr.Digest) string {
 	var s []string

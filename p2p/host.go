@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -83,11 +84,18 @@ func NewHost(ctx context.Context, cfg Config) (*Host, error) {
 	if cfg.DHTServer {
 		mode = dht.ModeServer
 	}
+	var joined atomic.Bool
 	// Neither addresses nor peers are filtered: a swarm on loopback or a private network is as good as a public one.
 	kad, err := dht.New(lh,
 		dht.Mode(mode),
 		dht.ProtocolPrefix(dhtPrefix),
-		dht.BootstrapPeers(bootstrap...),
+		// Not before this host has tried itself: a dial that fails twice in a row tells only of the backoff.
+		dht.BootstrapPeersFunc(func() []peer.AddrInfo {
+			if !joined.Load() {
+				return nil
+			}
+			return bootstrap
+		}),
 		dht.DisableValues(),
 		dht.ProviderManagerOpts(records.ProvideValidity(provideValidity), records.ProviderAddrTTL(provideValidity)),
 	)
@@ -108,6 +116,7 @@ func NewHost(ctx context.Context, cfg Config) (*Host, error) {
 	if err := h.join(ctx, bootstrap, timeout); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
+	joined.Store(true)
 	if err := h.dht.Bootstrap(h.ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the DHT: %w", err), h.Close())
 	}

@@ -62,10 +62,8 @@ func (h *Host) FetchMap(ctx context.Context, p peer.ID, model *rdrr.Digest) ([]*
 	defer cancel()
 	s, err := h.host.NewStream(ctx, p, MapProtocol)
 	if err != nil {
-		if told, perr := h.host.Peerstore().GetProtocols(p); perr == nil && len(told) > 0 {
-			if verr := checkVersion(p, told, mapFamily, MapProtocol); verr != nil {
-				return nil, verr
-			}
+		if verr := h.checkPeer(p, mapFamily, MapProtocol); verr != nil {
+			return nil, verr
 		}
 		return nil, fmt.Errorf("peer %s: map: %w", p, err)
 	}

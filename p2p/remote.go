@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,9 +108,17 @@ func (r *Remote) Run(ctx context.Context, b experts.Batch) ([]float32, error) {
 	}
 	y, err := r.run(ctx, b)
 	if err != nil {
-		return nil, fmt.Errorf("peer %s: layer %d: %w", r.peer, b.Layer, err)
+		return nil, peerError(r.peer, b.Layer, err)
 	}
 	return y, nil
+}
+
+// peerError names the peer and the layer, the peer only where err does not name it already.
+func peerError(p peer.ID, layer int, err error) error {
+	if strings.Contains(err.Error(), p.String()) {
+		return fmt.Errorf("layer %d: %w", layer, err)
+	}
+	return fmt.Errorf("peer %s: layer %d: %w", p, layer, err)
 }
 
 func (r *Remote) run(ctx context.Context, b experts.Batch) ([]float32, error) {
@@ -210,7 +219,11 @@ func (r *Remote) dial(d *dialing) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.DialTimeout)
 	defer cancel()
 	s, err := r.newStream(ctx)
-	if err != nil && !errors.Is(err, ErrOtherVersion) && !errors.Is(err, ErrNoExperts) {
+	switch {
+	case errors.Is(err, ErrOtherVersion), errors.Is(err, ErrNoExperts):
+		// Reachable, but of no use: to a caller that knows only the experts' errors it is as good as gone.
+		err = &explained{err.Error(), []error{experts.ErrGone, err}}
+	case err != nil:
 		err = fmt.Errorf("%w: %w", experts.ErrGone, err)
 	}
 	r.mu.Lock()
@@ -235,10 +248,8 @@ func (r *Remote) dial(d *dialing) {
 func (r *Remote) newStream(ctx context.Context) (*clientStream, error) {
 	s, err := r.h.host.NewStream(network.WithAllowLimitedConn(ctx, string(ExpertProtocol)), r.peer, ExpertProtocol)
 	if err != nil {
-		if told, perr := r.h.host.Peerstore().GetProtocols(r.peer); perr == nil && len(told) > 0 {
-			if verr := checkVersion(r.peer, told, expertFamily, ExpertProtocol); verr != nil {
-				return nil, verr
-			}
+		if verr := r.h.checkPeer(r.peer, expertFamily, ExpertProtocol); verr != nil {
+			return nil, verr
 		}
 		return nil, errors.New(shortDialError(r.peer, err))
 	}

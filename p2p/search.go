@@ -213,10 +213,8 @@ func (d *Directory) fetch(p *directoryPeer) (others []rdrr.Digest, err error) {
 	if err := d.h.host.Connect(ctx, peer.AddrInfo{ID: p.id}); err != nil {
 		return nil, errors.New(shortDialError(p.id, err))
 	}
-	if told, perr := d.h.host.Peerstore().GetProtocols(p.id); perr == nil && len(told) > 0 {
-		if verr := checkVersion(p.id, told, expertFamily, ExpertProtocol); errors.Is(verr, ErrOtherVersion) {
-			return nil, verr
-		}
+	if verr := d.h.checkPeer(p.id, expertFamily, ExpertProtocol); errors.Is(verr, ErrOtherVersion) {
+		return nil, verr
 	}
 	recs, err := d.h.FetchMap(ctx, p.id, &d.cfg.Model)
 	if errors.Is(err, ErrNoExperts) {

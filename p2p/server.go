@@ -152,7 +152,7 @@ func (s *Server) serve(stream network.Stream) {
 		traffic: s.traffic.of(p.String()),
 	}
 	err := st.read(bufio.NewReaderSize(stream, 64<<10))
-	if err == nil || errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) {
 		// The peer wrote its last; what it still waits for is answered.
 		st.wg.Wait()
 		stop()

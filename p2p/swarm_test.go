@@ -179,6 +179,11 @@ func TestSwarm(t *testing.T) {
 		}
 	}
 
+	for _, p := range d.Peers() {
+		if !p.Connected || p.Transport != "tcp" || p.Record.Device != "test" || len(p.Addresses) == 0 || p.Traffic.RTT == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
 	second.stop()
 	gone := func(hs []experts.Holder) bool { return len(hs) == 2 }
 	if err := d.Wait(ctx, gone); err != nil {
