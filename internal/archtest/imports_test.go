@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"rdrr":                     {"rdrr/quant"},
 	"rdrr/quant":               {},
 	"rdrr/convert":             {"rdrr", "rdrr/quant", "rdrr/convert"},
+	"rdrr/synth":               {"rdrr", "rdrr/quant", "rdrr/convert"},
 	"rdrr/convert/safetensors": {},
 	"rdrr/convert/gguf":        {"rdrr/quant"},
 	"proto":                    {"proto/shoalpb"},
