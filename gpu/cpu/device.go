@@ -21,7 +21,8 @@ import (
 // Device computes on the processor. It implements gpu.Device.
 type Device struct {
 	pool      *pool
-	memory    int64 // of the machine, 0 if unknown
+	kernels   *kernels // nil: Go code
+	memory    int64    // of the machine, 0 if unknown
 	allocated atomic.Int64
 }
 
@@ -32,7 +33,11 @@ func New(threads int) *Device {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	return &Device{pool: newPool(threads), memory: hostMemory()}
+	d := &Device{pool: newPool(threads), memory: hostMemory()}
+	if len(available) > 0 {
+		d.kernels = available[0]
+	}
+	return d
 }
 
 // Info describes the processor. Memory is that of the machine, of which other programs use a part.

@@ -111,15 +111,24 @@ func (d *Device) multiply(m *matrix, products []product) {
 	if len(products) == 0 {
 		return
 	}
-	d.pool.split(len(products)*blocks, cost/len(products), func(from, to int) {
+	cost /= len(products)
+	if d.kernels != nil {
+		cost /= vectorSpeed
+	}
+	d.pool.split(len(products)*blocks, cost, func(from, to int) {
 		s := scratches.Get().(*scratch)
 		defer scratches.Put(s)
-		for b := from; b < to; b++ {
-			first := b % blocks * rowBlock
-			m.multiplyRows(&products[b/blocks], first, min(first+rowBlock, m.rows), s)
+		for b := from; b < to; { // the blocks of one product at a time
+			product, first := b/blocks, b%blocks
+			last := min(first+to-b, blocks)
+			m.multiplyRows(&products[product], first*rowBlock, min(last*rowBlock, m.rows), s)
+			b += last - first
 		}
 	})
 }
+
+// vectorSpeed is how many times more multiply-adds than Go code vector instructions do in the same time, or less.
+const vectorSpeed = 16
 
 // multiplyRows computes rows from to before to of a product.
 func (m *matrix) multiplyRows(p *product, from, to int, s *scratch) {
@@ -131,6 +140,21 @@ func (m *matrix) multiplyRows(p *product, from, to int, s *scratch) {
 		}
 		return
 	}
+	if k := m.dev.kernels; k != nil {
+		if len(p.in) == 1 && m.cols%k.of(m.format).weights == 0 {
+			m.multiplyVector(k, p, from, to)
+		} else {
+			m.multiplyPanels(k, p, from, to, &s.panels)
+		}
+		return
+	}
+	for r := from; r < to; r += rowBlock {
+		m.multiplyBlock(p, r, min(r+rowBlock, to), s)
+	}
+}
+
+// multiplyBlock is multiplyRows in Go, for up to rowBlock rows.
+func (m *matrix) multiplyBlock(p *product, from, to int, s *scratch) {
 	if direct := dots[m.format]; len(p.in) == 1 && direct != nil && m.cols%m.format.BlockSize() == 0 {
 		x, out := p.in[0], p.out[0]
 		for r := from; r < to; r++ {
@@ -158,7 +182,10 @@ func plus(v float32, bias []float32, r int) float32 {
 }
 
 // scratch is a goroutine's memory for decoded weights or scores, kept between operations.
-type scratch struct{ mem []float32 }
+type scratch struct {
+	mem    []float32
+	panels panels
+}
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
