@@ -17,12 +17,12 @@ import (
 
 // Options say what to convert and how.
 type Options struct {
-	Input    string          // a folder as [OpenHub] takes it; unused if Source is given
+	Input    string          // a folder as [OpenHub] takes it; with a Source, where that comes from, if it is a file or folder
 	Source   Source          // nil: the folder Input. Run does not close it
 	Output   string          // the artifact's folder; it must not exist, or be empty, unless Replace
 	Replace  bool            // put the new artifact in the place of one that is there
 	Quantize string          // a [Scheme]
-	ModelID  string          // for people; "": the name of the folder Input
+	ModelID  string          // for people; "": the name of Input without .gguf
 	Config   json.RawMessage // nil: the source's own
 	// Tensors is what the architecture expects; MoE its experts, nil if it has none.
 	Tensors  []rdrr.TensorSpec
@@ -68,10 +68,12 @@ func run(ctx context.Context, o Options) (Report, error) {
 	if len(o.Tensors) == 0 {
 		return Report{}, errors.New("the architecture names no tensors")
 	}
-	if o.Source == nil {
+	if o.Input != "" {
 		if err := apart(o.Input, o.Output); err != nil {
 			return Report{}, err
 		}
+	}
+	if o.Source == nil {
 		if o.Source, err = OpenHub(o.Input, o.MoE); err != nil {
 			return Report{}, err
 		}
@@ -160,7 +162,7 @@ func (o Options) header(scheme Scheme, plan Plan, jobs []job) rdrr.Header {
 		if err != nil {
 			abs = o.Input
 		}
-		id = filepath.Base(abs)
+		id = strings.TrimSuffix(filepath.Base(abs), ".gguf")
 	}
 	name := strings.ToUpper(string(scheme))
 	if scheme == None {
