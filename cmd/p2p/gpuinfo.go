@@ -45,7 +45,7 @@ func (c *gpuInfoCommand) Run(context.Context) error {
 }
 
 func look(threads int) *machine {
-	m := &machine{Build: setup.Build(), Computer: hardware.Computer(threads), Adapters: []report.Device{}}
+	m := &machine{Build: setup.Build(), Computer: hardware.Measured(threads), Adapters: []report.Device{}}
 	adapters, err := webgpu.List()
 	switch {
 	case err != nil:

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -123,18 +125,16 @@ func (in *inspection) print() {
 	cache.Print(os.Stdout)
 }
 
-// formats are the number formats, those of most weights first.
-func (in *inspection) formats() []string {
-	var names []string
-	for name := range in.Formats {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if d := in.Formats[b] - in.Formats[a]; d != 0 {
-			return int(max(min(d, 1), -1))
-		}
-		return strings.Compare(a, b)
+// formatNames are the number formats, those of most weights first.
+func (in *inspection) formatNames() []string {
+	return slices.SortedFunc(maps.Keys(in.Formats), func(a, b string) int {
+		return cmp.Or(cmp.Compare(in.Formats[b], in.Formats[a]), strings.Compare(a, b))
 	})
+}
+
+// formats are the number formats with their shares of the weights.
+func (in *inspection) formats() []string {
+	names := in.formatNames()
 	for i, name := range names {
 		names[i] = fmt.Sprintf("%s %.1f %%", name, 100*float64(in.Formats[name])/float64(max(in.Parameters, 1)))
 	}

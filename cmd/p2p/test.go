@@ -7,6 +7,7 @@ import (
 
 	"shoal/cmd/internal/console"
 	"shoal/cmd/internal/setup"
+	"shoal/internal/report"
 	"shoal/model"
 	"shoal/router"
 )
@@ -17,6 +18,7 @@ type testCommand struct {
 	Tolerance float64 `placeholder:"NMSE" help:"Largest normalised mean squared error of logits and hidden states (default 1e-6)."`
 	Chunk     int     `placeholder:"N" help:"Feed the input N tokens at a time (default: all at once)."`
 	Verbose   bool    `help:"Also show every hidden state."`
+	Report    string  `placeholder:"FILE" help:"Also note what was run, where, how fast, in how much memory and how well in a JSON file, which may hold earlier runs on the same device."`
 	JSON      bool    `help:"Print one JSON object."`
 }
 
@@ -31,6 +33,12 @@ func (c *testCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
+	var run report.Run
+	if c.Report != "" {
+		if run, err = measureRun(ctx, engine, c.Report); err != nil {
+			return err
+		}
+	}
 	var reference *model.Reference
 	if c.Reference != "" {
 		reference, err = readReference(c.Reference)
@@ -42,16 +50,21 @@ func (c *testCommand) Run(ctx context.Context) error {
 	}
 	subject := engine.Subject()
 	subject.Chunk = c.Chunk
-	report, err := model.Verify(ctx, subject, reference, c.Tolerance)
+	found, err := model.Verify(ctx, subject, reference, c.Tolerance)
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = printJSON(os.Stdout, report)
-	} else {
-		c.print(report)
+	if c.Report != "" {
+		if err := c.writeReport(engine, run, reference, found); err != nil {
+			return err
+		}
 	}
-	if err == nil && !report.OK {
+	if c.JSON {
+		err = printJSON(os.Stdout, found)
+	} else {
+		c.print(found)
+	}
+	if err == nil && !found.OK {
 		return console.ErrSilent
 	}
 	return err

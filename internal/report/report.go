@@ -104,13 +104,14 @@ type Speed struct {
 	DecodePerSecond  float64 `json:"decode_tokens_per_second"`
 }
 
-// Key tells runs apart: a run replaces the one of the same key in its file.
+// Key tells runs apart: a run replaces the one of the same key in its file. The digest is no part of it, so that a model that
+// was converted again takes its old place.
 func (r Run) Key() string {
 	reference, chunk := "", 0
 	if r.Check != nil {
 		reference, chunk = r.Check.Reference, r.Check.Chunk
 	}
-	return fmt.Sprintf("%s\x00%s\x00%s\x00%t\x00%s\x00%06d", r.Artifact, r.Quantization, r.Mode, r.Swarm, reference, chunk)
+	return fmt.Sprintf("%s\x00%015d\x00%s\x00%s\x00%t\x00%s\x00%06d", r.Artifact, r.Parameters, r.Quantization, r.Mode, r.Swarm, reference, chunk)
 }
 
 // maxBytes bounds a file: thousands of runs.
@@ -145,11 +146,30 @@ func Parse(data []byte) (*Report, error) {
 	if r.Version < 1 || r.Version > Version {
 		return nil, fmt.Errorf("version %d, this program reads up to %d", r.Version, Version)
 	}
-	texts := map[string]string{"computer.system": r.Computer.System, "device.backend": r.Device.Backend, "device.name": r.Device.Name}
 	var errs []error
+	text := func(where, value string, wanted bool) {
+		if value == "" && wanted || len(value) > 200 || strings.ContainsFunc(value, unprintable) {
+			errs = append(errs, fmt.Errorf("%s is %.40q: want 1 to 200 characters, none of them a control character or | ` < >", where, value))
+		}
+	}
+	text("computer.system", r.Computer.System, true)
+	text("computer.cpu", r.Computer.CPU, false)
+	text("device.backend", r.Device.Backend, true)
+	text("device.name", r.Device.Name, true)
+	text("device.api", r.Device.API, false)
+	text("device.kind", r.Device.Kind, false)
+	text("device.driver", r.Device.Driver, false)
 	for i, run := range r.Runs {
 		at := fmt.Sprintf("runs[%d].", i)
-		texts[at+"artifact"], texts[at+"family"], texts[at+"quantization"] = run.Artifact, run.Family, run.Quantization
+		text(at+"artifact", run.Artifact, true)
+		text(at+"family", run.Family, true)
+		text(at+"quantization", run.Quantization, true)
+		text(at+"formats", run.Formats, false)
+		text(at+"mode", run.Mode, false)
+		text(at+"build", run.Build, false)
+		if run.Check != nil {
+			text(at+"check.reference", run.Check.Reference, true)
+		}
 		if run.Parameters <= 0 {
 			errs = append(errs, fmt.Errorf("%sparameters is %d", at, run.Parameters))
 		}
@@ -157,14 +177,33 @@ func Parse(data []byte) (*Report, error) {
 			errs = append(errs, fmt.Errorf("%sdate: %w", at, err))
 		}
 	}
-	for name, text := range texts {
-		if text == "" || len(text) > 200 || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || strings.ContainsRune("|`<>", c) }) {
-			errs = append(errs, fmt.Errorf("%s is %.40q: want 1 to 200 characters without control characters, |, ` or < >", name, text))
-		}
-	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return r, errors.Join(errs...)
 }
+
+// unprintable tells what would break a Markdown table.
+func unprintable(c rune) bool { return c < ' ' || strings.ContainsRune("|`<>", c) }
+
+// Fits reports an error if the file is there and is about another machine or device, or cannot be read.
+func Fits(path string, computer Computer, device Device) error {
+	r, err := Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = r.fits(path, computer, device)
+	}
+	return err
+}
+
+func (r *Report) fits(path string, computer Computer, device Device) error {
+	// Memory and its speed are measured, and differ a little from one time to the next.
+	if r.Device != device || r.Computer.System != computer.System || r.Computer.CPU != computer.CPU {
+		return fmt.Errorf("report %s is about %s of %s, this is %s of %s: name another file", path, r.Device.Name, r.Computer.name(), device.Name, computer.name())
+	}
+	return nil
+}
+
+func (c Computer) name() string { return fmt.Sprintf("a %s computer with %s", c.System, c.CPU) }
 
 // Add puts a run into the file, which is made if it is not there. A file of another machine or device is an error.
 func Add(path string, computer Computer, device Device, run Run) error {
@@ -174,17 +213,16 @@ func Add(path string, computer Computer, device Device, run Run) error {
 		r = &Report{Version: Version, Computer: computer, Device: device}
 	case err != nil:
 		return err
-	case r.Device != device || !sameComputer(r.Computer, computer):
-		return fmt.Errorf("report %s is about %s on %s: name another file for %s on %s", path, r.Device.Name, r.Computer.CPU, device.Name, computer.CPU)
+	default:
+		if err := r.fits(path, computer, device); err != nil {
+			return err
+		}
 	}
 	r.Runs = slices.DeleteFunc(r.Runs, func(old Run) bool { return old.Key() == run.Key() })
 	r.Runs = append(r.Runs, run)
 	slices.SortFunc(r.Runs, func(a, b Run) int { return strings.Compare(a.Key(), b.Key()) })
 	return write(path, r)
 }
-
-// sameComputer compares what does not change from one measurement to the next.
-func sameComputer(a, b Computer) bool { return a.System == b.System && a.CPU == b.CPU }
 
 // write replaces the file, with one line for each run, so that a change of one run is a change of one line.
 func write(path string, r *Report) error {

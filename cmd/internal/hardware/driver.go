@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-var nvidiaVersion = regexp.MustCompile(`Kernel Module\D*\s([0-9]+(?:\.[0-9]+)+)\s`)
+var nvidiaVersion = regexp.MustCompile(`Kernel Module.*?\s([0-9]+(?:\.[0-9]+)+)\s`)
 
 // driver is the version of an adapter's driver where the system tells: NVIDIA's on Linux. WebGPU does not.
 func driver(adapter string) string {

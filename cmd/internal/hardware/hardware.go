@@ -3,6 +3,7 @@
 package hardware
 
 import (
+	"math"
 	"runtime"
 
 	"shoal/cmd/internal/setup"
@@ -12,15 +13,22 @@ import (
 	"shoal/internal/report"
 )
 
-// Computer describes the machine and measures its memory with that many threads, 0 for all cores.
-func Computer(threads int) report.Computer {
-	dev := cpu.New(threads)
+// Computer describes the machine, but for the speed of its memory.
+func Computer() report.Computer {
+	dev := cpu.New(0)
 	defer dev.Close()
 	info := dev.Info()
-	return report.Computer{
-		System: runtime.GOOS + "/" + runtime.GOARCH, CPU: info.Name, Threads: info.Threads, MemoryBytes: info.Memory,
-		MemoryBandwidth: setup.MemoryBandwidth(threads) / 1e9,
+	return report.Computer{System: runtime.GOOS + "/" + runtime.GOARCH, CPU: info.Name, Threads: info.Threads, MemoryBytes: info.Memory}
+}
+
+// Measured describes the machine and measures how fast that many threads read its memory, 0 for all cores.
+func Measured(threads int) report.Computer {
+	c := Computer()
+	if threads > 0 {
+		c.Threads = threads
 	}
+	c.MemoryBandwidth = math.Round(setup.MemoryBandwidth(threads)/1e8) / 10
+	return c
 }
 
 // Device describes an open device. Of several adapters with one name the first is taken: they are alike.
