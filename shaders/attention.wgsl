@@ -5,25 +5,29 @@
 // Row i sees positions p <= start + i and, with a window, p > start + i - window. A sink adds exp(sink) to the denominator. With
 // soft_cap > 0 a score becomes soft_cap * tanh(score / soft_cap).
 //
-// A workgroup computes one head of one row, THREADS positions at a time: first a thread computes the score of one position, then
-// it sums up to SPANS elements of the value, THREADS apart. Tiles begin at the row's first visible position, so that a row's
-// result does not depend on what it is batched with.
+// A workgroup computes one head of one row, TILE positions at a time. First SHARE threads compute the score of a position; then
+// GROUPS groups of COLUMNS threads sum the values, each group every GROUPS-th position, a thread SPANS elements, COLUMNS apart.
+// Tiles begin at the row's first visible position, so that a row's result does not depend on what it is batched with.
 // #import grid
 // #import element
-// #import sum
-// #import max
 // #import tanh
-@group(0) @binding(0) var<storage, read> q: array<Element>;        // [rows, heads, key_dim]
-@group(0) @binding(1) var<storage, read> keys: array<Element>;     // [positions, key_stride], KV head h from h*key_dim on
-@group(0) @binding(2) var<storage, read> values: array<f32>;       // [positions, value_stride], KV head h from h*value_dim on
-@group(0) @binding(3) var<storage, read> sinks: array<f32>;        // [heads], if has_sinks
-@group(0) @binding(4) var<storage, read_write> dst: array<f32>;    // [rows, heads, value_dim]
+@group(0) @binding(0) var<storage, read> q: array<Element>;          // [rows, heads, key_dim]
+@group(0) @binding(1) var<storage, read> keys: array<Element>;       // [positions, key_stride], KV head h from h*key_dim on
+@group(0) @binding(2) var<storage, read> values: array<Element>;     // [positions, value_stride], KV head h from h*value_dim on
+@group(0) @binding(3) var<storage, read> sinks: array<f32>;          // [heads], if has_sinks
+@group(0) @binding(4) var<storage, read_write> dst: array<Element>;  // [rows, heads, value_dim]
 @group(0) @binding(7) var<uniform> p: Params;
 
-const THREADS: u32 = 64u;
-const SPANS: u32 = 2u;          // value_dim <= SPANS * THREADS
-const KEY_LIMIT: u32 = 1024u;   // key_dim <= KEY_LIMIT
+const THREADS: u32 = 256u;
+const TILE: u32 = 64u;
+const SHARE: u32 = THREADS / TILE;
+const COLUMNS: u32 = 32u;
+const GROUPS: u32 = THREADS / COLUMNS;
+const SPANS: u32 = 1u;            // value_dim <= SPANS * COLUMNS * WIDTH
+const KEY_LIMIT: u32 = 1024u;     // key_dim <= KEY_LIMIT
 const KEY_ELEMENTS: u32 = KEY_LIMIT / WIDTH;
+const STEP: u32 = 8u;             // positions that a thread looks at to find the tile's top score and its sum
+const STEPS: u32 = TILE / STEP;
 const LOWEST: f32 = -3.0e38;
 
 struct Params {
@@ -42,7 +46,12 @@ struct Params {
 }
 
 var<workgroup> query: array<Element, KEY_ELEMENTS>;
-var<workgroup> weight: array<f32, THREADS>;
+var<workgroup> dots: array<f32, THREADS>;     // [position of the tile, share]
+var<workgroup> scores: array<f32, TILE>;
+var<workgroup> weights: array<f32, TILE>;     // exp(score - top)
+var<workgroup> tops: array<f32, STEPS>;       // of STEP scores
+var<workgroup> totals: array<f32, STEPS>;     // of STEP weights
+var<workgroup> sums: array<Element, THREADS>; // [group, column]
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) t: u32) {
@@ -52,10 +61,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   let end = p.start + g / p.heads + 1u; // positions that the row sees end here
   var begin = 0u;
   if (p.window > 0u && end > p.window) { begin = end - p.window; }
-  let key_at = (h / p.group) * p.key_dim;
-  let value_at = (h / p.group) * p.value_dim;
+  let key_elements = p.key_dim / WIDTH;
+  let value_elements = p.value_dim / WIDTH;
+  let key_at = (h / p.group) * key_elements;
+  let value_at = (h / p.group) * value_elements;
 
-  for (var c = t; c < p.key_dim / WIDTH; c += THREADS) { query[c] = q[g * (p.key_dim / WIDTH) + c]; }
+  for (var c = t; c < key_elements; c += THREADS) { query[c] = q[g * key_elements + c]; }
   workgroupBarrier();
 
   var top = LOWEST; // of the scores so far
@@ -64,37 +75,67 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     top = sinks[h];
     sum = 1.0;
   }
-  var acc: array<f32, SPANS>;
-  for (var s = 0u; s < SPANS; s++) { acc[s] = 0.0; }
+  var acc: array<Element, SPANS>;
+  for (var s = 0u; s < SPANS; s++) { acc[s] = Element(0.0); }
 
-  for (var tile = begin; tile < end; tile += THREADS) {
-    var score = LOWEST;
-    if (tile + t < end) {
-      let k = ((tile + t) * p.key_stride + key_at) / WIDTH;
-      var dots = Element(0.0);
-      for (var c = 0u; c < p.key_dim / WIDTH; c++) { dots = fma(query[c], keys[k + c], dots); }
-      score = total(dots) * p.scale;
-      if (p.soft_cap > 0.0) { score = p.soft_cap * hyperbolic_tangent(score / p.soft_cap); }
+  for (var tile = begin; tile < end; tile += TILE) {
+    let seen = min(TILE, end - tile);
+    var dot_share = Element(0.0);
+    if (t / SHARE < seen) {
+      let k = (tile + t / SHARE) * (p.key_stride / WIDTH) + key_at;
+      for (var c = t % SHARE; c < key_elements; c += SHARE) { dot_share = fma(query[c], keys[k + c], dot_share); }
     }
-    let next = max(top, workgroup_max(t, score));
-    let share = select(0.0, exp(score - next), tile + t < end);
-    weight[t] = share;
+    dots[t] = total(dot_share);
+    workgroupBarrier();
+    if (t < TILE) {
+      var score = 0.0;
+      for (var k = 0u; k < SHARE; k++) { score += dots[t * SHARE + k]; }
+      score *= p.scale;
+      if (p.soft_cap > 0.0) { score = p.soft_cap * hyperbolic_tangent(score / p.soft_cap); }
+      scores[t] = select(LOWEST, score, t < seen);
+    }
+    workgroupBarrier();
+    if (t < STEPS) {
+      var most = LOWEST;
+      for (var m = t * STEP; m < (t + 1u) * STEP; m++) { most = max(most, scores[m]); }
+      tops[t] = most;
+    }
+    workgroupBarrier();
+    var next = top;
+    for (var k = 0u; k < STEPS; k++) { next = max(next, tops[k]); }
+    if (t < TILE) { weights[t] = select(0.0, exp(scores[t] - next), t < seen); }
+    workgroupBarrier();
+    if (t < STEPS) {
+      var part = 0.0;
+      for (var m = t * STEP; m < (t + 1u) * STEP; m++) { part += weights[m]; }
+      totals[t] = part;
+    }
+    workgroupBarrier();
     let shrink = exp(top - next);
-    sum = fma(sum, shrink, workgroup_sum(t, share)); // its barriers publish weight as well
     top = next;
-    let seen = min(THREADS, end - tile);
+    sum *= shrink;
+    for (var k = 0u; k < STEPS; k++) { sum += totals[k]; }
     for (var s = 0u; s < SPANS; s++) {
-      let c = s * THREADS + t;
-      if (c < p.value_dim) {
+      let c = s * COLUMNS + t % COLUMNS;
+      if (c < value_elements) {
         var a = acc[s] * shrink;
-        for (var m = 0u; m < seen; m++) { a = fma(weight[m], values[(tile + m) * p.value_stride + value_at + c], a); }
+        for (var m = t / COLUMNS; m < seen; m += GROUPS) {
+          a = fma(Element(weights[m]), values[(tile + m) * (p.value_stride / WIDTH) + value_at + c], a);
+        }
         acc[s] = a;
       }
     }
-    // workgroup_max of the next tile has a barrier before weight is written again.
+    // Whatever the next tile writes has at least one of its barriers, or one of these, between it and the reads above.
   }
   for (var s = 0u; s < SPANS; s++) {
-    let c = s * THREADS + t;
-    if (c < p.value_dim) { dst[g * p.value_dim + c] = acc[s] / sum; }
+    workgroupBarrier();
+    sums[t] = acc[s];
+    workgroupBarrier();
+    let c = s * COLUMNS + t;
+    if (t < COLUMNS && c < value_elements) {
+      var all = sums[t];
+      for (var k = 1u; k < GROUPS; k++) { all += sums[k * COLUMNS + t]; }
+      dst[g * value_elements + c] = all / sum;
+    }
   }
 }

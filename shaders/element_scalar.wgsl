@@ -1,4 +1,4 @@
-// Keys and queries read one element at a time.
+// Queries, keys and values read one element at a time.
 alias Element = f32;
 const WIDTH: u32 = 1u;
 

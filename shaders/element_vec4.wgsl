@@ -1,4 +1,4 @@
-// Keys and queries read 4 elements at a time: dimensions and strides are multiples of 4.
+// Queries, keys and values read 4 elements at a time: dimensions and strides are multiples of 4.
 alias Element = vec4<f32>;
 const WIDTH: u32 = 4u;
 

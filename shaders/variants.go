@@ -74,8 +74,25 @@ var (
 	batchTile  = []Tile{{Vec4, 16, 4, 8}, {Vec4, 64, 4, 8}} // many
 )
 
-// Spans are the values of SPANS that attention has: its value dimension is at most 64 times as much.
-var Spans = []int{2, 4, 8, 16}
+// attentionColumns is COLUMNS of attention.wgsl.
+const attentionColumns = 32
+
+// spans are the values of SPANS that attention has.
+var spans = map[Access][]int{Vec4: {1, 2, 4, 8}, Scalar: {4, 32}}
+
+// Attention chooses the variant for values of that many elements a head. It is an error if none holds them.
+func Attention(access Access, valueDim int) (Variant, error) {
+	width := 1
+	if access == Vec4 {
+		width = 4
+	}
+	for _, n := range spans[access] {
+		if valueDim <= n*attentionColumns*width {
+			return Variant{Op: "attention", Access: access, Spans: n}, nil
+		}
+	}
+	return Variant{}, fmt.Errorf("attention: no shader for values of %d elements", valueDim)
+}
 
 // ProductTile chooses the tile for n rows of activations and weight rows of that many units. Whether n is large does not change
 // LANES, and so not the bits of a row's result.
@@ -113,8 +130,8 @@ func Variants() []Variant {
 		}
 	}
 	for _, access := range []Access{Scalar, Vec4} {
-		for _, spans := range Spans {
-			all = append(all, Variant{Op: "attention", Access: access, Spans: spans})
+		for _, n := range spans[access] {
+			all = append(all, Variant{Op: "attention", Access: access, Spans: n})
 		}
 	}
 	for _, op := range []string{"rmsnorm", "layernorm", "rope", "activate", "topk", "combine", "add", "add_sigmoid", "copy", "argmax"} {

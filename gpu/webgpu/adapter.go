@@ -87,12 +87,14 @@ func describe(i int, a *wgpu.Adapter) Adapter {
 	case wgpu.AdapterTypeCPU:
 		kind = "software"
 	}
-	return Adapter{
+	d := Adapter{
 		// The library's fields are one off from the binding's: the device's name arrives as the description, and the
 		// driver's not at all.
 		Index: i, Name: info.DriverDescription, Backend: info.BackendType.String(), Kind: kind,
 		BindingLimit: clampInt(limits.MaxStorageBufferBindingSize), BufferLimit: clampInt(limits.MaxBufferSize),
 	}
+	d.Memory = deviceMemory(d)
+	return d
 }
 
 func clampInt(v uint64) int64 { return int64(min(v, 1<<62)) }

@@ -91,8 +91,8 @@ func TestClose(t *testing.T) {
 // A card's memory runs out with an error, and the device goes on. Software devices would take the machine's own memory.
 func TestOutOfMemory(t *testing.T) {
 	d := open(t, Options{})
-	if d.info.Software || d.info.Integrated {
-		t.Skip("no memory of its own")
+	if d.info.Memory == 0 {
+		t.Skip("no memory of its own, or unknown: the library would take the machine's")
 	}
 	var list []gpu.Matrix
 	defer func() {

@@ -17,6 +17,7 @@ type memory struct {
 	label  string
 	id     uint64       // unique on the device
 	size   int          // bytes
+	host   bool         // memory of the host, for transfers: not counted
 	raw    *wgpu.Buffer // nil once freed
 	groups []groupKey   // bind groups that hold it
 }
@@ -31,25 +32,30 @@ func (m *memory) whole() span { return span{m: m, size: m.size} }
 
 func errFreed(m *memory) error { return fmt.Errorf("%s was freed", m.label) }
 
-// allocate returns zeroed memory. The caller holds the lock.
+// allocate returns zeroed memory, mapped if it is to be written by mapping. The caller holds the lock.
 func (d *Device) allocate(label string, size int, usage wgpu.BufferUsage) (*memory, error) {
 	if int64(size) > d.bufferLimit {
 		return nil, fmt.Errorf("%s: %d bytes, and a buffer of this adapter holds at most %d", label, size, d.bufferLimit)
 	}
-	m := &memory{label: label, size: size}
+	if most := d.info.Memory; most > 0 && d.Allocated()+int64(size) > most {
+		return nil, fmt.Errorf("%s: %d bytes on %s, with %d of %d in use", label, size, d.info.Name, d.Allocated(), most)
+	}
+	m := &memory{label: label, size: size, host: usage&(wgpu.BufferUsageMapRead|wgpu.BufferUsageMapWrite) != 0}
 	err := guard(d.raw, func() (err error) {
-		m.raw, err = d.raw.CreateBuffer(&wgpu.BufferDescriptor{Label: label, Size: uint64(size), Usage: usage})
+		m.raw, err = d.raw.CreateBuffer(&wgpu.BufferDescriptor{Label: label, Size: uint64(size), Usage: usage, MappedAtCreation: usage&wgpu.BufferUsageMapWrite != 0})
 		return err
 	})
 	if err != nil {
 		if m.raw != nil {
 			m.raw.Release()
 		}
-		return nil, fmt.Errorf("%s: allocating %d bytes on %s, with %d in use: %w", label, size, d.info.Name, d.Allocated(), err)
+		return nil, fmt.Errorf("%s: %d bytes on %s, with %d in use: %w", label, size, d.info.Name, d.Allocated(), err)
 	}
 	d.lastID++
 	m.id = d.lastID
-	d.allocated.Add(int64(size))
+	if !m.host {
+		d.allocated.Add(int64(size))
+	}
 	return m, nil
 }
 
@@ -66,7 +72,9 @@ func (d *Device) release(m *memory) {
 	}
 	m.raw.Release()
 	m.raw, m.groups = nil, nil
-	d.allocated.Add(-int64(m.size))
+	if !m.host {
+		d.allocated.Add(-int64(m.size))
+	}
 }
 
 // Buffer is device memory of 4-byte elements.

@@ -55,7 +55,7 @@ static void pop_scopes(void *device, message *m) {
 // A map's outcome, set once by whatever thread polls: 0 while pending, else the status plus 1.
 static void note_mapped(int status, void *userdata) { __atomic_store_n((int *)userdata, status + 1, __ATOMIC_RELEASE); }
 
-static void map_read(void *buffer, size_t size, int *outcome) { wgpuBufferMapAsync(buffer, 1, 0, size, note_mapped, outcome); }
+static void map_buffer(void *buffer, uint32_t mode, size_t size, int *outcome) { wgpuBufferMapAsync(buffer, mode, 0, size, note_mapped, outcome); }
 
 static int map_outcome(int *outcome) { return __atomic_load_n(outcome, __ATOMIC_ACQUIRE); }
 */
@@ -127,13 +127,13 @@ func tidy(err error) error {
 	return err
 }
 
-// mapping is a request to map a whole buffer for reading.
+// mapping is a request to map the beginning of a buffer.
 type mapping struct{ outcome *C.int }
 
-// mapRead asks for the first size bytes of b. The library writes to the result until it is done.
-func mapRead(b *wgpu.Buffer, size int) mapping {
+// mapBuffer asks for the first size bytes of b. The library writes to the result until it is done.
+func mapBuffer(b *wgpu.Buffer, mode wgpu.MapMode, size int) mapping {
 	m := mapping{outcome: (*C.int)(C.calloc(1, C.size_t(unsafe.Sizeof(C.int(0)))))}
-	C.map_read(bufferRef(b), C.size_t(size), m.outcome)
+	C.map_buffer(bufferRef(b), C.uint32_t(mode), C.size_t(size), m.outcome)
 	return m
 }
 
@@ -145,7 +145,7 @@ func (m mapping) result() error {
 	status := C.map_outcome(m.outcome) - 1
 	C.free(unsafe.Pointer(m.outcome))
 	if status != 0 {
-		return fmt.Errorf("reading back: %v", wgpu.BufferMapAsyncStatus(status))
+		return fmt.Errorf("mapping a buffer: %v", wgpu.BufferMapAsyncStatus(status))
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 
 // What shaders hold in workgroup memory bounds these; see attention.wgsl and topk.wgsl.
 const (
-	maxHeadDim = 1024
+	maxKeyDim  = 1024
 	maxExperts = 1024
 )
 
@@ -49,18 +49,14 @@ func (p *Pass) Attention(dst, q, keys, values, sinks gpu.Buffer, s gpu.Attention
 	if !p.open(gpu.CheckAttention(dst, q, keys, values, sinks, s)) {
 		return
 	}
-	if s.KeyDim > maxHeadDim || s.ValueDim > maxHeadDim {
-		p.err = fmt.Errorf("attention: heads of %d and %d elements, this device takes %d", s.KeyDim, s.ValueDim, maxHeadDim)
+	if s.KeyDim > maxKeyDim {
+		p.err = fmt.Errorf("attention: keys of %d elements, this device takes %d", s.KeyDim, maxKeyDim)
 		return
 	}
-	v := shaders.Variant{Op: "attention", Access: shaders.Scalar}
-	if s.KeyDim%4 == 0 && s.KeyStride%4 == 0 {
-		v.Access = shaders.Vec4
-	}
-	for _, v.Spans = range shaders.Spans {
-		if s.ValueDim <= 64*v.Spans {
-			break
-		}
+	v, err := shaders.Attention(access(s.KeyDim, s.KeyStride, s.ValueDim, s.ValueStride), s.ValueDim)
+	if err != nil {
+		p.err = err
+		return
 	}
 	a := words(s.Rows, s.Start, s.Heads, s.Heads/s.KVHeads, s.KeyDim, s.ValueDim, s.KeyStride, s.ValueStride,
 		0, s.Window, 0, flag(sinks != nil))

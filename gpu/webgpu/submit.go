@@ -54,7 +54,7 @@ func (d *Device) run(steps []dispatch, reads []gpu.Readback) error {
 			return err
 		}
 		if staging != nil {
-			mapped = mapRead(staging.raw, max(4, size))
+			mapped = mapBuffer(staging.raw, wgpu.MapModeRead, max(4, size))
 		}
 		d.raw.Poll(false, nil) // lets the library drop what has finished
 		return nil
@@ -101,13 +101,30 @@ func (d *Device) takeStaging(size int) (*memory, error) {
 	return d.allocate("read-back", max(64<<10, (size+size/2)/4*4), wgpu.BufferUsageMapRead|wgpu.BufferUsageCopyDst)
 }
 
-// submit runs one command buffer: the steps, then copies of what is read to the staging buffer.
+// submit runs one command buffer: what waits to be written, the steps, then copies of what is read to the staging buffer.
 func (d *Device) submit(steps []dispatch, reads []gpu.Readback, staging *memory) error {
 	encoder, err := d.raw.CreateCommandEncoder(nil)
 	if err != nil {
 		return err
 	}
 	defer encoder.Release()
+	uploads, waiting, submitted := d.uploads, d.waiting, false
+	slab, err := d.encodeUploads(encoder, steps)
+	defer func() {
+		if !submitted { // a pass that fails loses no one's writes
+			d.uploads, d.waiting = uploads, waiting
+		}
+		switch {
+		case slab == nil:
+		case submitted:
+			d.returnSlab(slab)
+		default:
+			d.release(slab.m)
+		}
+	}()
+	if err != nil {
+		return err
+	}
 	if len(steps) > 0 {
 		if err := d.encode(encoder, steps); err != nil {
 			return err
@@ -137,20 +154,13 @@ func (d *Device) submit(steps []dispatch, reads []gpu.Readback, staging *memory)
 	}
 	defer commands.Release()
 	d.queue.Submit(commands)
-	d.backlog = 0
+	submitted, d.backlog = true, 0
 	return nil
 }
 
-// encode writes the parameters of the steps and records them. The parameters of earlier submissions are not disturbed: the
-// queue carries out a write after them.
+// encode records the steps. Their parameters are in place, and those of earlier submissions were not disturbed: the copy that
+// put them there is part of this one.
 func (d *Device) encode(encoder *wgpu.CommandEncoder, steps []dispatch) error {
-	words := make([]uint32, len(steps)*d.paramStride/4)
-	for i := range steps {
-		copy(words[i*d.paramStride/4:], steps[i].params[:])
-	}
-	if err := d.write(d.params, 0, bytesOf(words)); err != nil {
-		return err
-	}
 	pass := encoder.BeginComputePass(nil)
 	defer pass.Release()
 	var last *kernel

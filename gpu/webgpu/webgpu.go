@@ -38,6 +38,7 @@ type Adapter struct {
 	Name    string // as the driver names the device
 	Backend string // "vulkan", "metal", "d3d12"
 	Kind    string // "discrete", "integrated", "software", "other"
+	Memory  int64  // bytes of the device's own memory, 0 where unknown
 	// BindingLimit and BufferLimit are the largest storage binding and buffer, in bytes.
 	BindingLimit, BufferLimit int64
 }
