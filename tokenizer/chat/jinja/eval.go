@@ -1,0 +1,456 @@
+package jinja
+
+import (
+	"math"
+	"strings"
+)
+
+func (c *constant) eval(*state) Value { return c.value }
+
+func (v *variable) eval(s *state) Value {
+	if x, ok := s.scope.get(v.name); ok {
+		return x
+	}
+	if x, ok := globals[v.name]; ok {
+		return x
+	}
+	return &Undefined{message: quoteName(v.name) + " is undefined"}
+}
+
+func quoteName(n string) string { return "'" + n + "'" }
+
+func evalAll(s *state, items []expr) []Value {
+	values := make([]Value, len(items))
+	for i, x := range items {
+		values[i] = x.eval(s)
+	}
+	return values
+}
+
+func (l *listExpr) eval(s *state) Value  { return &List{evalAll(s, l.items)} }
+func (t *tupleExpr) eval(s *state) Value { return &Tuple{evalAll(s, t.items)} }
+
+func (d *dictExpr) eval(s *state) Value {
+	dict := NewDict()
+	for i, k := range d.keys {
+		key := hashable(d.line, k.eval(s))
+		dict.Set(key, d.values[i].eval(s))
+	}
+	return dict
+}
+
+func (c *condExpr) eval(s *state) Value {
+	if truth(s, c.line, c.test.eval(s)) {
+		return c.then.eval(s)
+	}
+	if c.otherwise != nil {
+		return c.otherwise.eval(s)
+	}
+	return &Undefined{message: "the inline if-expression evaluated to false and no else section was defined."}
+}
+
+func (l *logicExpr) eval(s *state) Value {
+	x := l.left.eval(s)
+	if truth(s, s.line, x) == l.and {
+		return l.right.eval(s)
+	}
+	return x
+}
+
+func (n *notExpr) eval(s *state) Value { return !truth(s, s.line, n.x.eval(s)) }
+
+func (u *unaryExpr) eval(s *state) Value {
+	x := u.x.eval(s)
+	if n, ok := asInt(x); ok {
+		if u.op == "-" {
+			return -n
+		}
+		return n
+	}
+	if f, ok := x.(float64); ok {
+		if u.op == "-" {
+			return -f
+		}
+		return f
+	}
+	if v, ok := x.(*Undefined); ok {
+		v.fail(u.line)
+	}
+	fail(u.line, "bad operand type for unary %s: '%s'", u.op, typeName(x))
+	return nil
+}
+
+func (c *concatExpr) eval(s *state) Value {
+	var b strings.Builder
+	for _, x := range c.items {
+		b.WriteString(text(s.line, x.eval(s)))
+		s.bound(s.line, b.Len())
+	}
+	return b.String()
+}
+
+func (c *compareExpr) eval(s *state) Value {
+	left := c.first.eval(s)
+	for i, op := range c.ops {
+		s.spend(c.line, 1)
+		right := c.rest[i].eval(s)
+		if !compare(s, c.line, op, left, right) {
+			return false
+		}
+		left = right
+	}
+	return true
+}
+
+func compare(s *state, line int, op string, a, b Value) bool {
+	switch op {
+	case "==":
+		refuseBoth(line, a, b)
+		return equal(a, b)
+	case "!=":
+		refuseBoth(line, a, b)
+		return !equal(a, b)
+	case "<":
+		return less(line, a, b, op)
+	case ">":
+		return less(line, b, a, op)
+	case "<=":
+		return !unordered(a, b) && !less(line, b, a, op)
+	case ">=":
+		return !unordered(a, b) && !less(line, a, b, op)
+	case "in":
+		return contains(s, line, b, a)
+	}
+	return !contains(s, line, b, a)
+}
+
+func refuseBoth(line int, a, b Value) {
+	for _, v := range []Value{a, b} {
+		if u, ok := v.(*Undefined); ok {
+			u.refuse(line)
+		}
+	}
+}
+
+// unordered tells whether a or b is not a number by IEEE's rules.
+func unordered(a, b Value) bool {
+	x, ok1 := a.(float64)
+	y, ok2 := b.(float64)
+	return ok1 && math.IsNaN(x) || ok2 && math.IsNaN(y)
+}
+
+func (b *binaryExpr) eval(s *state) Value {
+	s.spend(b.line, 1)
+	return arithmetic(s, b.line, b.op, b.left.eval(s), b.right.eval(s))
+}
+
+func (a *attrExpr) eval(s *state) Value { return attribute(a.line, a.x.eval(s), a.name) }
+
+func (i *itemExpr) eval(s *state) Value {
+	x := i.x.eval(s)
+	return item(i.line, x, i.key.eval(s))
+}
+
+func (e *sliceExpr) eval(s *state) Value {
+	x := e.x.eval(s)
+	var bounds [3]Value
+	for i, b := range []expr{e.low, e.high, e.by} {
+		if b != nil {
+			bounds[i] = b.eval(s)
+		}
+	}
+	return slice(e.line, x, bounds)
+}
+
+func (c *callExpr) eval(s *state) Value {
+	f := c.f.eval(s)
+	args, named := c.args.eval(s, c.line)
+	return s.call(c.line, f, args, named)
+}
+
+// eval evaluates arguments, *x and **x included.
+func (a *arguments) eval(s *state, line int) ([]Value, []namedValue) {
+	args := evalAll(s, a.positional)
+	if a.star != nil {
+		args = append(args, iterate(s, line, a.star.eval(s))...)
+	}
+	var named []namedValue
+	for i, n := range a.names {
+		named = append(named, namedValue{n, a.named[i].eval(s)})
+	}
+	if a.double != nil {
+		d, ok := a.double.eval(s).(*Dict)
+		if !ok {
+			fail(line, "argument after ** must be a mapping")
+		}
+		for i, k := range d.keys {
+			n, ok := asText(k)
+			if !ok {
+				fail(line, "keywords must be strings")
+			}
+			named = append(named, namedValue{n, d.values[i]})
+		}
+	}
+	return args, named
+}
+
+// call calls a value.
+func (s *state) call(line int, f Value, args []Value, named []namedValue) Value {
+	s.spend(line, 1)
+	s.line = line
+	switch f := f.(type) {
+	case *function:
+		return f.call(s, line, args, named)
+	case *macro:
+		return f.call(s, line, args, named)
+	case *loop:
+		return f.recurse(s, line, args)
+	case *Undefined:
+		f.fail(line)
+	}
+	fail(line, "'%s' object is not callable", typeName(f))
+	return nil
+}
+
+func (f *filterExpr) eval(s *state) Value { return f.apply(s, f.x.eval(s)) }
+
+// apply runs the filter on x.
+func (f *filterExpr) apply(s *state, x Value) Value {
+	args, named := f.args.eval(s, f.line)
+	return s.filter(f.line, f.name, x, args, named)
+}
+
+func (s *state) filter(line int, name string, x Value, args []Value, named []namedValue) Value {
+	s.spend(line, 1)
+	filter, ok := filters[name]
+	if !ok {
+		fail(line, "no filter named %q", name)
+	}
+	if u, ok := x.(*Undefined); ok {
+		u.refuse(line)
+	}
+	return filter(&call{s: s, line: line, name: "filter " + name, args: args, named: named}, x)
+}
+
+func (t *testExpr) eval(s *state) Value {
+	x := t.x.eval(s)
+	args, named := t.args.eval(s, t.line)
+	return s.test(t.line, t.name, x, args, named) != t.negate
+}
+
+func (s *state) test(line int, name string, x Value, args []Value, named []namedValue) bool {
+	s.spend(line, 1)
+	test, ok := tests[name]
+	if !ok {
+		fail(line, "no test named %q", name)
+	}
+	c := &call{s: s, line: line, name: "test " + name, args: args, named: named}
+	result := test(c, x)
+	return result
+}
+
+// arithmetic is Python's binary operators.
+func arithmetic(s *state, line int, op string, a, b Value) Value {
+	for _, v := range []Value{a, b} {
+		if u, ok := v.(*Undefined); ok && !(op == "%" && isText(a)) {
+			u.fail(line)
+		}
+	}
+	if t, ok := asText(a); ok && op == "%" {
+		r := percentFormat(line, t, b)
+		s.bound(line, len(r))
+		return r
+	}
+	switch op {
+	case "+":
+		if v, ok := join(s, line, a, b); ok {
+			return v
+		}
+	case "*":
+		if v, ok := repeat(s, line, a, b); ok {
+			return v
+		}
+		if v, ok := repeat(s, line, b, a); ok {
+			return v
+		}
+	}
+	x, ok1 := asInt(a)
+	y, ok2 := asInt(b)
+	if ok1 && ok2 && op != "/" {
+		if v, ok := integers(line, op, x, y); ok {
+			return v
+		}
+	}
+	f, ok1 := asFloat(a)
+	g, ok2 := asFloat(b)
+	if ok1 && ok2 {
+		return floats(line, op, f, g)
+	}
+	if op == "+" && isText(a) {
+		fail(line, `can only concatenate str (not "%s") to str`, typeName(b))
+	}
+	fail(line, "unsupported operand type(s) for %s: '%s' and '%s'", op, typeName(a), typeName(b))
+	return nil
+}
+
+func isText(v Value) bool {
+	_, ok := asText(v)
+	return ok
+}
+
+// join is + for strings, lists and tuples. Safe text escapes what it is joined to.
+func join(s *state, line int, a, b Value) (Value, bool) {
+	x, ok1 := asText(a)
+	y, ok2 := asText(b)
+	if ok1 && ok2 {
+		s.bound(line, len(x)+len(y))
+		_, safe1 := a.(Safe)
+		_, safe2 := b.(Safe)
+		switch {
+		case !safe1 && !safe2:
+			return x + y, true
+		case !safe1:
+			x = escape(x)
+		case !safe2:
+			y = escape(y)
+		}
+		return Safe(x + y), true
+	}
+	p, ok1 := sequence(a)
+	q, ok2 := sequence(b)
+	if !ok1 || !ok2 || typeName(a) != typeName(b) {
+		return nil, false
+	}
+	s.spend(line, int64(len(p)+len(q)))
+	items := append(append(make([]Value, 0, len(p)+len(q)), p...), q...)
+	if _, ok := a.(*List); ok {
+		return &List{items}, true
+	}
+	return &Tuple{items}, true
+}
+
+// repeat is * of a string, list or tuple with a count.
+func repeat(s *state, line int, a, count Value) (Value, bool) {
+	n, ok := asInt(count)
+	if !ok {
+		return nil, false
+	}
+	n = max(n, 0)
+	if t, ok := asText(a); ok {
+		if t == "" {
+			n = 0
+		}
+		if n > 0 && int64(len(t)) > maxOutput/n {
+			fail(line, "a string of more than %d bytes", maxOutput)
+		}
+		r := strings.Repeat(t, int(n))
+		s.spend(line, int64(len(r)))
+		if _, safe := a.(Safe); safe {
+			return Safe(r), true
+		}
+		return r, true
+	}
+	items, ok := sequence(a)
+	if !ok {
+		return nil, false
+	}
+	if n > 0 && int64(len(items)) > maxOutput/n {
+		fail(line, "a list of more than %d items", maxOutput)
+	}
+	s.spend(line, int64(len(items))*n)
+	var out []Value
+	for range n {
+		out = append(out, items...)
+	}
+	if _, ok := a.(*List); ok {
+		return &List{out}, true
+	}
+	return &Tuple{out}, true
+}
+
+// integers is arithmetic on integers; division rounds down and a remainder has the divisor's sign. false: the result is no
+// integer.
+func integers(line int, op string, x, y int64) (Value, bool) {
+	switch op {
+	case "+":
+		if r := x + y; (r > x) == (y > 0) {
+			return r, true
+		}
+	case "-":
+		if r := x - y; (r < x) == (y > 0) {
+			return r, true
+		}
+	case "*":
+		if x == 0 || y == 0 {
+			return int64(0), true
+		}
+		if r := x * y; r/y == x && !(x == -1 && y == math.MinInt64) && !(y == -1 && x == math.MinInt64) {
+			return r, true
+		}
+	case "//", "%":
+		if y == 0 {
+			fail(line, "integer division or modulo by zero")
+		}
+		if y == -1 {
+			if op == "%" {
+				return int64(0), true
+			}
+			return integers(line, "*", x, -1)
+		}
+		q, r := x/y, x%y
+		if r != 0 && (r < 0) != (y < 0) {
+			q, r = q-1, r+y
+		}
+		if op == "%" {
+			return r, true
+		}
+		return q, true
+	case "**":
+		if y < 0 {
+			return nil, false
+		}
+		r := int64(1)
+		for ; y > 0; y-- {
+			v, _ := integers(line, "*", r, x)
+			if r = v.(int64); r == 0 || r == 1 && x == 1 {
+				break
+			}
+			if x == -1 {
+				y %= 2
+				if y == 0 {
+					break
+				}
+			}
+		}
+		return r, true
+	}
+	fail(line, "the result of %d %s %d is out of range", x, op, y)
+	return nil, false
+}
+
+func floats(line int, op string, x, y float64) Value {
+	switch op {
+	case "+":
+		return x + y
+	case "-":
+		return x - y
+	case "*":
+		return x * y
+	case "**":
+		return math.Pow(x, y)
+	}
+	if y == 0 {
+		fail(line, "division by zero")
+	}
+	switch op {
+	case "/":
+		return x / y
+	case "//":
+		return math.Floor(x / y)
+	}
+	r := math.Mod(x, y)
+	if r != 0 && (r < 0) != (y < 0) {
+		r += y
+	}
+	return r
+}

@@ -1,0 +1,161 @@
+package jinja
+
+import "strings"
+
+// globals are the names that every template finds.
+var globals map[string]Value
+
+func init() {
+	globals = make(map[string]Value)
+	for n, f := range map[string]func(c *call) Value{
+		"range":           rangeFunction,
+		"dict":            dictFunction,
+		"namespace":       func(c *call) Value { return &namespace{dictFunction(c).(*Dict)} },
+		"cycler":          cyclerFunction,
+		"joiner":          joinerFunction,
+		"raise_exception": raiseException,
+		"strftime_now":    func(c *call) Value { return strftime(c, c.text(c.one("format"), "")) },
+	} {
+		globals[n] = &function{n, func(s *state, line int, args []Value, named []namedValue) Value {
+			return f(&call{s: s, line: line, name: n + "()", args: args, named: named})
+		}}
+	}
+}
+
+// raiseException ends the rendering with the template's own message.
+func raiseException(c *call) Value {
+	panic(&Error{Line: c.line, Message: text(c.line, c.one("message")), Raised: true})
+}
+
+// maxRange is the longest range that Jinja2's sandbox allows.
+const maxRange = 100_000
+
+func rangeFunction(c *call) Value {
+	p := c.params("start stop step")
+	r := span{c.int(p[0], 0), 0, c.int(p[2], 1)}
+	if p[0] == (absent{}) {
+		fail(c.line, "range expected at least 1 argument, got 0")
+	}
+	if p[1] == (absent{}) {
+		r.start, r.stop = 0, r.start
+	} else {
+		r.stop = c.int(p[1], 0)
+	}
+	if r.step == 0 {
+		fail(c.line, "range() arg 3 must not be zero")
+	}
+	if n := r.len(); n > maxRange || n < 0 {
+		fail(c.line, "range too big: at most %d items", maxRange)
+	}
+	return r
+}
+
+// dictFunction is dict(): of a mapping or of pairs, and of names.
+func dictFunction(c *call) Value {
+	d := NewDict()
+	if len(c.args) > 1 {
+		fail(c.line, "%s takes at most 1 positional argument", c.name)
+	}
+	for _, a := range c.args {
+		if from, ok := a.(*Dict); ok {
+			d = from.clone()
+			continue
+		}
+		for _, pair := range iterate(c.s, c.line, a) {
+			kv := iterate(c.s, c.line, pair)
+			if len(kv) != 2 {
+				fail(c.line, "%s: an item of length %d is no pair", c.name, len(kv))
+			}
+			d.Set(hashable(c.line, kv[0]), kv[1])
+		}
+	}
+	for _, n := range c.named {
+		d.Set(n.name, n.value)
+	}
+	return d
+}
+
+// cycler goes round its items.
+type cycler struct {
+	items []Value
+	at    int
+}
+
+func cyclerFunction(c *call) Value {
+	if len(c.args) == 0 {
+		fail(c.line, "at least one item has to be provided")
+	}
+	return &cycler{items: c.args}
+}
+
+func (y *cycler) attribute(name string) (Value, bool) {
+	switch name {
+	case "current":
+		return y.items[y.at], true
+	case "next":
+		return &function{name, func(*state, int, []Value, []namedValue) Value {
+			v := y.items[y.at]
+			y.at = (y.at + 1) % len(y.items)
+			return v
+		}}, true
+	case "reset":
+		return &function{name, func(*state, int, []Value, []namedValue) Value {
+			y.at = 0
+			return nil
+		}}, true
+	}
+	return nil, false
+}
+
+// joinerFunction returns a function that gives nothing at first and then the separator.
+func joinerFunction(c *call) Value {
+	sep, used := c.text(c.params("sep")[0], ", "), false
+	return &function{"joiner", func(*state, int, []Value, []namedValue) Value {
+		if used {
+			return sep
+		}
+		used = true
+		return ""
+	}}
+}
+
+// strftime formats the rendering's time as C's strftime does in the C locale.
+func strftime(c *call, format string) string {
+	t := c.s.now
+	layouts := map[byte]string{'Y': "2006", 'm': "01", 'd': "02", 'H': "15", 'M': "04", 'S': "05", 'y': "06", 'b': "Jan", 'h': "Jan", 'B': "January",
+		'a': "Mon", 'A': "Monday", 'p': "PM", 'I': "03", 'j': "002", 'e': "_2", 'F': "2006-01-02", 'T': "15:04:05", 'D': "01/02/06", 'R': "15:04",
+		'c': "Mon Jan _2 15:04:05 2006", 'x': "01/02/06", 'X': "15:04:05", 'f': "000000"}
+	short := map[byte]string{'d': "2", 'm': "1", 'I': "3"}
+	var b strings.Builder
+	for i := 0; i < len(format); i++ {
+		if format[i] != '%' {
+			b.WriteByte(format[i])
+			continue
+		}
+		i++
+		switch layout := ""; {
+		case i < len(format) && layouts[format[i]] != "":
+			if layout = layouts[format[i]]; format[i] == 'f' {
+				b.WriteString(t.Format(".000000")[1:])
+				break
+			}
+			b.WriteString(t.Format(layout))
+		case i < len(format) && format[i] == '%':
+			b.WriteByte('%')
+		case i < len(format) && (format[i] == 'Z' || format[i] == 'z'): // the time has no zone, as datetime.now() has none
+		case i+1 < len(format) && format[i] == '-' && short[format[i+1]] != "":
+			i++
+			b.WriteString(t.Format(short[format[i]]))
+		case i+1 < len(format) && format[i] == '-' && strings.IndexByte("HMSyj", format[i+1]) >= 0:
+			i++
+			n := strings.TrimLeft(t.Format(layouts[format[i]]), "0")
+			if n == "" {
+				n = "0"
+			}
+			b.WriteString(n)
+		default:
+			fail(c.line, "strftime_now: format %q: %%%s is not supported", format, format[min(i, len(format)):min(i+1, len(format))])
+		}
+	}
+	return b.String()
+}
