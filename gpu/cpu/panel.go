@@ -12,7 +12,7 @@ import "shoal/rdrr/quant"
 // stay in the second level while all panels of a task pass by.
 const (
 	panelRows   = 8
-	panelCols   = 512       // a multiple of every block size
+	panelCols   = 256       // a multiple of every block size
 	vectorBytes = 512 << 10 // bytes of a block of vectors
 	maxVectors  = 64        // of a block; accumulators of 256 bytes for each
 )

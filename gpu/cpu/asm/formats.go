@@ -1,6 +1,7 @@
 package main
 
 import (
+	"iter"
 	"math"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -90,13 +91,25 @@ func dotKernel(f format) {
 	c := load(f)
 	acc := [2]VecVirtual{zero(), zero()}
 	counted("step", n, func() {
+		var steps [2]func() (int, bool)
 		for i := range rows {
-			f.decode(rows[i], scratch[i], c, func(w VecVirtual, group int) {
-				VMULPS(at(x, lane*group), w, w)
-				VADDPS(w, acc[i], acc[i])
+			steps[i], _ = iter.Pull(func(yield func(int) bool) {
+				f.decode(rows[i], scratch[i], c, func(w VecVirtual, group int) {
+					VMULPS(at(x, lane*group), w, w)
+					VADDPS(w, acc[i], acc[i])
+					if group%4 == 3 {
+						yield(group)
+					}
+				})
 			})
 		}
+		for more := true; more; { // 32 weights of each row in turn
+			for i := range rows {
+				_, more = steps[i]()
+			}
+		}
 		for i := range rows {
+			prefetch(rows[i], f.bytes)
 			ADDQ(U32(f.bytes), rows[i])
 		}
 		ADDQ(U32(f.weights/8*lane), x)
@@ -106,6 +119,16 @@ func dotKernel(f format) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// ahead is how far before its use memory is asked for: a few rows, as hardware stops at the end of a page.
+const ahead = 4096
+
+// prefetch asks for n bytes of a row, or those a cache line begins in.
+func prefetch(p Register, n int) {
+	for i := 0; i < n; i += 64 {
+		PREFETCHT0(at(p, ahead+i))
+	}
 }
 
 func local(bytes int) Mem {
