@@ -10,14 +10,16 @@ import (
 
 	"shoal/cmd/internal/console"
 	"shoal/cmd/internal/setup"
+	"shoal/internal/report"
 )
 
 type benchCommand struct {
 	setup.EngineFlags
-	PromptTokens int  `default:"512" placeholder:"N" help:"Tokens of the prompt."`
-	Tokens       int  `default:"64" placeholder:"N" help:"Tokens to decode after it."`
-	Runs         int  `default:"3" placeholder:"N" help:"Measured runs after one to warm up; medians are shown."`
-	JSON         bool `help:"Print one JSON object."`
+	PromptTokens int    `default:"512" placeholder:"N" help:"Tokens of the prompt."`
+	Tokens       int    `default:"64" placeholder:"N" help:"Tokens to decode after it."`
+	Runs         int    `default:"3" placeholder:"N" help:"Measured runs after one to warm up; medians are shown."`
+	Report       string `placeholder:"FILE" help:"Also note what was run, where, how fast and in how much memory in a JSON file, as p2p test does."`
+	JSON         bool   `help:"Print one JSON object."`
 }
 
 func (c *benchCommand) Help() string {
@@ -51,9 +53,20 @@ func (c *benchCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
+	var run report.Run
+	if c.Report != "" {
+		if run, err = measureRun(ctx, engine, c.Mode, c.Report); err != nil {
+			return err
+		}
+	}
 	m, err := c.measure(ctx, engine)
 	if err != nil {
 		return err
+	}
+	if c.Report != "" {
+		if err := c.writeReport(engine, run, m); err != nil {
+			return err
+		}
 	}
 	if c.JSON {
 		return printJSON(os.Stdout, m)

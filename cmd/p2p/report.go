@@ -24,7 +24,7 @@ const (
 
 // measureRun describes an engine's model for a report that goes to file, and runs it over a few random tokens. It comes before
 // anything that takes memory of its own, since the process's peak cannot be set back.
-func measureRun(ctx context.Context, engine *setup.Engine, file string) (report.Run, error) {
+func measureRun(ctx context.Context, engine *setup.Engine, mode, file string) (report.Run, error) {
 	in, err := inspect(engine.Model)
 	if err != nil {
 		return report.Run{}, err
@@ -32,7 +32,10 @@ func measureRun(ctx context.Context, engine *setup.Engine, file string) (report.
 	run := report.Run{
 		Artifact: in.Name, Family: in.Architecture, Digest: in.Model, Quantization: in.Quantization,
 		Formats: strings.Join(in.formatNames(), ", "), Parameters: in.Parameters, Layers: in.Layers,
-		Swarm: engine.Remote(), Threads: engine.Device.Info().Threads, Build: setup.Build(), Date: time.Now().UTC().Format(time.DateOnly),
+		Mode: report.Alone, Threads: engine.Device.Info().Threads, Build: setup.Build(), Date: time.Now().UTC().Format(time.DateOnly),
+	}
+	if engine.Remote() {
+		run.Mode = mode
 	}
 	if err := report.Fits(file, hardware.Computer(), hardware.Device(engine.Device)); err != nil {
 		return run, fmt.Errorf("--report: %w", err)
@@ -61,7 +64,7 @@ func measureRun(ctx context.Context, engine *setup.Engine, file string) (report.
 		speed = report.Speed{PromptTokens: len(prompt), DecodeTokens: decode, PrefillPerSecond: rounded(p), DecodePerSecond: rounded(d)}
 	}
 	run.Speed = &speed
-	if !run.Swarm { // elsewhere, the weights here are not the model's
+	if !engine.Remote() { // elsewhere, the weights here are not the model's
 		run.Memory = &report.Memory{
 			Positions: len(prompt) + decode, WeightBytes: in.WeightBytes, CacheBytes: spec.CacheBytes(len(prompt) + decode),
 			DevicePeak: peak.stop(), ProcessPeak: hardware.PeakMemory(),
@@ -72,7 +75,6 @@ func measureRun(ctx context.Context, engine *setup.Engine, file string) (report.
 
 // writeReport completes a run with what the comparison found, and adds it to the file.
 func (c *testCommand) writeReport(engine *setup.Engine, run report.Run, reference *model.Reference, r *model.Report) error {
-	run.Mode = c.Mode
 	run.Check = &report.Check{
 		Reference: report.OwnWeights, Tokens: len(reference.Inputs), Chunk: c.Chunk, OK: r.OK, Tolerance: r.Tolerance,
 		LogitsNMSE: rounded(r.LogitsNMSE), WorstHiddenNMSE: rounded(r.WorstHidden),
@@ -82,7 +84,20 @@ func (c *testCommand) writeReport(engine *setup.Engine, run report.Run, referenc
 	if c.Reference != "" {
 		run.Check.Reference = lastFolders(c.Reference)
 	}
-	if err := report.Add(c.Report, hardware.Measured(0), hardware.Device(engine.Device), run); err != nil {
+	return addRun(c.Report, engine, run)
+}
+
+// writeReport adds a run to the file, with the speed that bench measured and compared with nothing.
+func (c *benchCommand) writeReport(engine *setup.Engine, run report.Run, m *measurement) error {
+	run.Speed = &report.Speed{
+		PromptTokens: m.PromptTokens, DecodeTokens: m.DecodeTokens,
+		PrefillPerSecond: rounded(m.PrefillPerSecond), DecodePerSecond: rounded(m.DecodePerSecond),
+	}
+	return addRun(c.Report, engine, run)
+}
+
+func addRun(file string, engine *setup.Engine, run report.Run) error {
+	if err := report.Add(file, hardware.Measured(0), hardware.Device(engine.Device), run); err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
 	return nil

@@ -35,7 +35,7 @@ func (c *testCommand) Run(ctx context.Context) error {
 	defer engine.Close()
 	var run report.Run
 	if c.Report != "" {
-		if run, err = measureRun(ctx, engine, c.Report); err != nil {
+		if run, err = measureRun(ctx, engine, c.Mode, c.Report); err != nil {
 			return err
 		}
 	}

@@ -58,8 +58,7 @@ type Run struct {
 	Formats      string `json:"formats"` // number formats, those of most weights first: "Q4_K, Q6_K, F32"
 	Parameters   int64  `json:"parameters"`
 	Layers       int    `json:"layers"`
-	Mode         string `json:"mode"`            // "exact" or "fast"
-	Swarm        bool   `json:"swarm,omitempty"` // the experts were elsewhere
+	Mode         string `json:"mode"` // [Alone], or "exact" or "fast" with the experts in a swarm
 	Threads      int    `json:"threads,omitempty"`
 	Build        string `json:"build"`
 	Date         string `json:"date"` // 2006-01-02
@@ -83,6 +82,9 @@ type Check struct {
 	GreedyAgreed    int     `json:"greedy_agreed"`
 	GreedyTotal     int     `json:"greedy_total"`
 }
+
+// Alone is the mode of a run whose experts were all on the device.
+const Alone = "alone"
 
 // OwnWeights is the reference of a run that was compared with the artifact's own weights decoded to float32.
 const OwnWeights = "own weights in float32"
@@ -111,7 +113,7 @@ func (r Run) Key() string {
 	if r.Check != nil {
 		reference, chunk = r.Check.Reference, r.Check.Chunk
 	}
-	return fmt.Sprintf("%s\x00%015d\x00%s\x00%s\x00%t\x00%s\x00%06d", r.Artifact, r.Parameters, r.Quantization, r.Mode, r.Swarm, reference, chunk)
+	return fmt.Sprintf("%s\x00%015d\x00%s\x00%s\x00%s\x00%06d", r.Artifact, r.Parameters, r.Quantization, r.Mode, reference, chunk)
 }
 
 // maxBytes bounds a file: thousands of runs.

@@ -11,7 +11,7 @@ import (
 
 func run(artifact, quantization string, nmse float64) Run {
 	return Run{
-		Artifact: artifact, Family: "qwen3_moe", Quantization: quantization, Parameters: 1000, Mode: "exact", Date: "2026-11-24",
+		Artifact: artifact, Family: "qwen3_moe", Quantization: quantization, Parameters: 1000, Mode: Alone, Date: "2026-11-24",
 		Check: &Check{Reference: OwnWeights, LogitsNMSE: nmse},
 	}
 }
