@@ -9,11 +9,12 @@ import (
 	"path/filepath"
 
 	"shoal/cmd/internal/setup"
+	"shoal/rdrr/convert"
 	"shoal/tokenizer"
 )
 
 type tokenizeCommand struct {
-	Model   string `default:"demo" placeholder:"DIR" help:"Artifact, or any folder with a tokenizer.json."`
+	Model   string `default:"demo" placeholder:"PATH" help:"Artifact, GGUF file, or any folder with a tokenizer.json."`
 	Special bool   `negatable:"" default:"true" help:"Recognise added tokens such as <|im_start|> in the text; --no-special takes them as plain text."`
 	Begin   bool   `help:"Also add what the tokenizer puts around a text, such as a beginning-of-text token."`
 }
@@ -62,6 +63,9 @@ func (c *tokenizeCommand) Run() error {
 }
 
 func (c *tokenizeCommand) load() (*tokenizer.Tokenizer, error) {
+	if convert.IsGGUF(c.Model) {
+		return setup.GGUFTokenizer(c.Model)
+	}
 	if data, err := os.ReadFile(filepath.Join(c.Model, "tokenizer.json")); err == nil {
 		tok, err := tokenizer.Load(data)
 		if err != nil {

@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"shoal/rdrr/convert/gguf"
 )
 
 // VocabularyFile holds the tokenizer of a model that came from a GGUF file: a JSON object with the values of all metadata keys
@@ -19,6 +23,24 @@ const (
 	templateKey      = "tokenizer.chat_template"
 	hubTokenizerKey  = "tokenizer.huggingface.json"
 )
+
+// GGUFFiles makes the tokenizer and generation files of a GGUF file of any architecture, with weights or without.
+func GGUFFiles(path string) (map[string][]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	part, err := gguf.Open(f, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return (&ggufModel{name: filepath.Base(path), meta: part.Metadata}).Files()
+}
 
 // Files makes the tokenizer and generation files of the metadata.
 func (g *ggufModel) Files() (map[string][]byte, error) {

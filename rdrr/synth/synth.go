@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -142,6 +143,9 @@ func (s *Source) vector(name string, t quant.Type, n int) []byte {
 	return out
 }
 
+// largeBytes is the size from which a tensor counts when memory is short.
+const largeBytes = 64 << 20
+
 // chunkBytes is about how much a worker makes at a time. It is part of what a seed means.
 const chunkBytes = 1 << 18
 
@@ -150,6 +154,9 @@ const chunkBytes = 1 << 18
 func (s *Source) matrix(name string, t quant.Type, rows, cols int) []byte {
 	m := s.maker(t, cols)
 	size := t.RowBytes(cols)
+	if rows*size >= largeBytes {
+		debug.FreeOSMemory() // so that the tensor before is not there beside this one
+	}
 	out := make([]byte, rows*size)
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))

@@ -39,9 +39,14 @@ func OpenModel(dir string) (*rdrr.Model, error) {
 	return rdrr.OpenDir(dir)
 }
 
-// Tokenizer loads the artifact's tokenizer.json.
+// Tokenizer loads the artifact's tokenizer.json, or the vocabulary that it has in its place if it was a GGUF file.
 func Tokenizer(m *rdrr.Model) (*tokenizer.Tokenizer, error) {
 	data, err := m.File("tokenizer.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		if tok, err := vocabularyTokenizer(m); !errors.Is(err, fs.ErrNotExist) {
+			return tok, err
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (without it the model takes token ids only)", err)
 	}
