@@ -49,7 +49,7 @@ func (p *pass) Attention(dst, q, keys, values, sinks gpu.Buffer, s gpu.Attention
 		return
 	}
 	p.record(func() {
-		a := attention{s, floats(dst), floats(q), floats(keys), floats(values), floats(sinks)}
+		a := attention{s, p.dev.kernels, floats(dst), floats(q), floats(keys), floats(values), floats(sinks)}
 		group := s.Heads / s.KVHeads
 		block := min(group, headBlock)
 		for block > 1 && s.Rows*s.Heads/block < 2*p.dev.pool.threads {
@@ -73,6 +73,7 @@ func (p *pass) Attention(dst, q, keys, values, sinks gpu.Buffer, s gpu.Attention
 // attention is the operands of one call; see gpu.Attention for their shapes.
 type attention struct {
 	gpu.Attention
+	kernels                     *kernels
 	dst, q, keys, values, sinks []float32
 }
 
@@ -84,67 +85,94 @@ func (a *attention) heads(row, kv, from, to int, mem *scratch) {
 	}
 	n := last - first + 1
 	scores := mem.floats((to - from) * n) // [to-from, n]
+	a.score(scores, row, kv, from, to, first, n)
+	out := a.dst[(row*a.Heads+from)*a.ValueDim : (row*a.Heads+to)*a.ValueDim] // [to-from, ValueDim]
+	clear(out)
+	for h := from; h < to; h++ {
+		a.weigh(scores[(h-from)*n:][:n], h)
+	}
+	a.addValues(out, scores, kv, to-from, first, n)
+}
+
+// score fills scores [to-from, n] with the scaled products of query heads and the n keys from first on.
+func (a *attention) score(scores []float32, row, kv, from, to, first, n int) {
+	if a.kernels != nil && n >= 4 && a.KeyDim%8 == 0 {
+		a.scoreQuads(scores, row, kv, from, to, first, n)
+		return
+	}
 	for p := range n {
 		key := a.keys[(first+p)*a.KeyStride+kv*a.KeyDim:][:a.KeyDim]
 		for h := from; h < to; h++ {
 			scores[(h-from)*n+p] = dot(a.q[(row*a.Heads+h)*a.KeyDim:][:a.KeyDim], key) * a.Scale
 		}
 	}
-	out := a.dst[(row*a.Heads+from)*a.ValueDim : (row*a.Heads+to)*a.ValueDim] // [to-from, ValueDim]
-	clear(out)
-	for h := from; h < to; h++ {
-		a.weigh(scores[(h-from)*n:][:n], h)
+}
+
+// near is how many positions are passed by several heads at a time: their keys or values stay in the first-level cache.
+const near = 32
+
+// scoreQuads takes two heads and four keys at a time. The last four keys may be partly among those before, with the same results.
+func (a *attention) scoreQuads(scores []float32, row, kv, from, to, first, n int) {
+	some := func(start, quads int) {
+		key := &a.keys[(first+start)*a.KeyStride+kv*a.KeyDim]
+		for h := from; h < to; h += 2 {
+			heads := min(2, to-h)
+			a.kernels.scores[heads-1](&scores[(h-from)*n+start], 4*n, &a.q[(row*a.Heads+h)*a.KeyDim], 4*a.KeyDim,
+				key, 4*a.KeyStride, quads, a.KeyDim/8, a.Scale)
+		}
 	}
-	for p := range n {
-		value := a.values[(first+p)*a.ValueStride+kv*a.ValueDim:][:a.ValueDim]
-		for h := range to - from {
-			if w := scores[h*n+p]; w != 0 {
-				addScaled(out[h*a.ValueDim:][:a.ValueDim], value, w)
+	for p := 0; p+4 <= n; p += near {
+		some(p, min(near, n-p)/4)
+	}
+	if n%4 > 0 {
+		some(n-4, 1)
+	}
+}
+
+// addValues adds the values of n positions from first on to out [heads, ValueDim], weighted by weights [heads, n].
+func (a *attention) addValues(out, weights []float32, kv, heads, first, n int) {
+	columns := 0
+	if a.kernels != nil {
+		columns = a.ValueDim &^ 7
+	}
+	for p := 0; p < n; p += near {
+		positions := min(near, n-p)
+		for h := 0; h < heads; h += 2 {
+			pair := min(2, heads-h) - 1
+			for c := 0; c < columns; {
+				wide, narrow := 32, 0
+				if columns-c < 32 {
+					wide, narrow = 8, 1
+				}
+				a.kernels.weigh[pair][narrow](&out[h*a.ValueDim+c], 4*a.ValueDim, &weights[h*n+p], 4*n,
+					&a.values[(first+p)*a.ValueStride+kv*a.ValueDim+c], 4*a.ValueStride, positions)
+				c += wide
+			}
+		}
+		if columns == a.ValueDim {
+			continue
+		}
+		for i := range positions {
+			value := a.values[(first+p+i)*a.ValueStride+kv*a.ValueDim:][columns:a.ValueDim]
+			for h := range heads {
+				a.kernels.addScaled8(out[h*a.ValueDim:][columns:a.ValueDim], value, weights[h*n+p+i])
 			}
 		}
 	}
 }
 
-// weigh turns scores into softmax weights, head h's sink included in their sum. Weights under 2^-100 become 0: their products
-// with values would be subnormal, which processors compute a hundred times slower than other numbers.
+// weigh turns scores into softmax weights, head h's sink included in their sum; see smallest.
 func (a *attention) weigh(scores []float32, h int) {
-	top := float32(math.Inf(-1))
-	for i, v := range scores {
-		if a.SoftCap > 0 {
-			v = float32(float64(a.SoftCap) * math.Tanh(float64(v/a.SoftCap)))
-			scores[i] = v
+	if a.SoftCap > 0 {
+		for i, v := range scores {
+			scores[i] = float32(float64(a.SoftCap) * math.Tanh(float64(v/a.SoftCap)))
 		}
-		top = max(top, v)
 	}
-	var sum float64
+	top, sink := a.kernels.top(scores), 0.0
 	if a.sinks != nil {
 		top = max(top, a.sinks[h])
-		sum = math.Exp(float64(a.sinks[h] - top))
+		sink = float64(exp32(a.sinks[h] - top))
 	}
-	for i, v := range scores {
-		e := math.Exp(float64(v - top))
-		sum += e
-		if e < 0x1p-100 {
-			e = 0
-		}
-		scores[i] = float32(e)
-	}
-	inv := float32(1 / sum)
-	for i := range scores {
-		scores[i] *= inv
-	}
-}
-
-// addScaled adds w * x to dst.
-func addScaled(dst, x []float32, w float32) {
-	for len(dst) >= 4 && len(x) >= 4 {
-		dst[0] += float32(w * x[0])
-		dst[1] += float32(w * x[1])
-		dst[2] += float32(w * x[2])
-		dst[3] += float32(w * x[3])
-		dst, x = dst[4:], x[4:]
-	}
-	for i := range dst {
-		dst[i] += float32(w * x[i])
-	}
+	sum := a.kernels.expSum(scores, top)
+	a.kernels.scaleAll(scores, float32(1/(sink+sum)))
 }

@@ -38,17 +38,21 @@ func (p *pass) Activate(dst, gate, up gpu.Buffer, n int, a gpu.Activation) {
 	if !p.ok("activate", gpu.CheckActivate(dst, gate, up, n, a), dst, gate, up) {
 		return
 	}
-	f := silu
-	switch a {
-	case gpu.GELUTanh:
-		f = geluTanh
-	case gpu.SwiGLUOAI:
-		f = swigluOAI
-	}
+	f := [...]func(g, u float32) float32{gpu.SiLU: silu32, gpu.GELUTanh: geluTanh32, gpu.SwiGLUOAI: swigluOAI32}[a]
 	p.record(func() {
-		p.dev.pool.split(n, 32, func(from, to int) {
-			d, g, u := floats(dst), floats(gate), floats(up)
-			for i := from; i < to; i++ {
+		cost := 16
+		if p.dev.kernels != nil {
+			cost = 1
+		}
+		p.dev.pool.split((n+7)/8, 8*cost, func(from, to int) {
+			from, to = 8*from, min(8*to, n)
+			d, g, u := floats(dst)[from:to], floats(gate)[from:to], floats(up)[from:to]
+			done := 0
+			if k := p.dev.kernels; k != nil && len(d) >= 8 {
+				done = len(d) &^ 7
+				k.activations[a](&d[0], &g[0], &u[0], done/8)
+			}
+			for i := done; i < len(d); i++ {
 				d[i] = f(g[i], u[i])
 			}
 		})
@@ -57,17 +61,26 @@ func (p *pass) Activate(dst, gate, up gpu.Buffer, n int, a gpu.Activation) {
 
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
-func silu(g, u float32) float32 { return float32(float64(g)*sigmoid(float64(g))) * u }
+func silu32(g, u float32) float32 { return g * sigmoid32(g) * u }
 
-func geluTanh(g, u float32) float32 {
-	x := float64(g)
-	inner := math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
-	return float32(x/2*(1+math.Tanh(inner))) * u
+// geluTanh32 has 1 + tanh(y) as 2 - 2 / (exp(2y) + 1).
+func geluTanh32(g, u float32) float32 {
+	t := float32(float32(g*g)*0.044715) + 1
+	t = float32(t*g) * float32(2*0.7978845608028654) // 2 sqrt(2 / pi)
+	return float32(0.5*g) * (2 - 2/(exp32(t)+1)) * u
 }
 
-func swigluOAI(g, u float32) float32 {
-	x, y := min(float64(g), 7), max(-7, min(float64(u), 7))
-	return float32((y + 1) * x * sigmoid(1.702*x))
+func swigluOAI32(g, u float32) float32 {
+	if g > 7 {
+		g = 7
+	}
+	if u > 7 {
+		u = 7
+	}
+	if u < -7 {
+		u = -7
+	}
+	return (u + 1) * g * sigmoid32(1.702*g)
 }
 
 // Combine implements gpu.Pass.
@@ -80,7 +93,7 @@ func (p *pass) Combine(x, y, weights gpu.Buffer, n, k, width int) {
 			for i := from; i < to; i++ {
 				row := floats(x)[i*width:][:width]
 				for j := range k {
-					addScaled(row, floats(y)[(i*k+j)*width:][:width], floats(weights)[i*k+j])
+					p.dev.kernels.addScaled8(row, floats(y)[(i*k+j)*width:][:width], floats(weights)[i*k+j])
 				}
 			}
 		})
@@ -93,7 +106,7 @@ func (p *pass) Add(x, y gpu.Buffer, n int) {
 		return
 	}
 	p.record(func() {
-		p.dev.pool.split(n, 1, func(from, to int) { addScaled(floats(x)[from:to], floats(y)[from:to], 1) })
+		p.dev.pool.split(n, 1, func(from, to int) { p.dev.kernels.addScaled8(floats(x)[from:to], floats(y)[from:to], 1) })
 	})
 }
 
@@ -106,7 +119,7 @@ func (p *pass) AddSigmoid(x, y, gate gpu.Buffer, n, width int) {
 		p.dev.pool.split(n, width+16, func(from, to int) {
 			for i := from; i < to; i++ {
 				weight := float32(sigmoid(float64(floats(gate)[i])))
-				addScaled(floats(x)[i*width:][:width], floats(y)[i*width:][:width], weight)
+				p.dev.kernels.addScaled8(floats(x)[i*width:][:width], floats(y)[i*width:][:width], weight)
 			}
 		})
 	})

@@ -139,6 +139,87 @@ func panel4AVX512(acc *float32, w *float32, x0 *float32, x1 *float32, x2 *float3
 //go:noescape
 func reduceAVX2(dst *float32, acc *float32, n int)
 
+// scores1AVX2 multiplies 1 query heads of steps groups of eight elements with 4 * quads keys: dst[head][key] = (q . key) * scale.
+// Strides are in bytes.
+//
+//go:noescape
+func scores1AVX2(dst *float32, dstStride int, q *float32, qStride int, keys *float32, keyStride int, quads int, steps int, scale float32)
+
+// weigh1x4AVX2 adds weights[head][position] * values[position] to dst[head], 1 heads and 32 columns, in order of position.
+// Strides are in bytes.
+//
+//go:noescape
+func weigh1x4AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+
+// weigh1x1AVX2 adds weights[head][position] * values[position] to dst[head], 1 heads and 8 columns, in order of position.
+// Strides are in bytes.
+//
+//go:noescape
+func weigh1x1AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+
+// scores2AVX2 multiplies 2 query heads of steps groups of eight elements with 4 * quads keys: dst[head][key] = (q . key) * scale.
+// Strides are in bytes.
+//
+//go:noescape
+func scores2AVX2(dst *float32, dstStride int, q *float32, qStride int, keys *float32, keyStride int, quads int, steps int, scale float32)
+
+// weigh2x4AVX2 adds weights[head][position] * values[position] to dst[head], 2 heads and 32 columns, in order of position.
+// Strides are in bytes.
+//
+//go:noescape
+func weigh2x4AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+
+// weigh2x1AVX2 adds weights[head][position] * values[position] to dst[head], 2 heads and 8 columns, in order of position.
+// Strides are in bytes.
+//
+//go:noescape
+func weigh2x1AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+
+// addScaledAVX2 adds w * x to dst.
+//
+//go:noescape
+func addScaledAVX2(dst *float32, x *float32, w float32, groups int)
+
+// scaleAVX2 multiplies x with w.
+//
+//go:noescape
+func scaleAVX2(x *float32, w float32, groups int)
+
+// scaleEachAVX2 writes x * w * weights to dst.
+//
+//go:noescape
+func scaleEachAVX2(dst *float32, x *float32, weights *float32, w float32, groups int)
+
+// siluAVX2 is silu32 of gpu/cpu.
+//
+//go:noescape
+func siluAVX2(dst *float32, gate *float32, up *float32, groups int)
+
+// geluTanhAVX2 is geluTanh32 of gpu/cpu.
+//
+//go:noescape
+func geluTanhAVX2(dst *float32, gate *float32, up *float32, groups int)
+
+// swigluOAIAVX2 is swigluOAI32 of gpu/cpu.
+//
+//go:noescape
+func swigluOAIAVX2(dst *float32, gate *float32, up *float32, groups int)
+
+// expSumsAVX2 is the loop of kernels.expSum, over groups of eight.
+//
+//go:noescape
+func expSumsAVX2(sums *[8]float64, x *float32, top float32, groups int)
+
+// largestAVX2 returns the largest of groups of eight, at least one of them.
+//
+//go:noescape
+func largestAVX2(x *float32, groups int) (top float32)
+
+// squaresAVX2 adds the squares of quads of four elements' distances from mean to sums.
+//
+//go:noescape
+func squaresAVX2(sums *[4]float64, x *float32, mean float64, quads int)
+
 // cpuid1 returns register ECX of CPUID's leaf 1.
 func cpuid1() (c uint32)
 

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func decodeF32AVX2(dst *float32, src *byte, steps int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·decodeF32AVX2(SB), NOSPLIT, $0-24
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -14,12 +14,13 @@ TEXT ·decodeF32AVX2(SB), NOSPLIT, $0-24
 	JZ    step_done
 
 step:
-	VMOVUPS (CX), Y0
-	VMOVUPS Y0, (AX)
-	ADDQ    $0x00000020, CX
-	ADDQ    $0x00000100, AX
-	DECQ    DX
-	JNZ     step
+	VMOVUPS    (CX), Y0
+	VMOVUPS    Y0, (AX)
+	PREFETCHT0 1024(CX)
+	ADDQ       $0x00000020, CX
+	ADDQ       $0x00000100, AX
+	DECQ       DX
+	JNZ        step
 
 step_done:
 	VZEROUPPER
@@ -71,7 +72,7 @@ step_done:
 	RET
 
 // func decodeF16AVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, F16C
+// Requires: AVX, F16C, MMX+
 TEXT ·decodeF16AVX2(SB), NOSPLIT, $0-24
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -80,12 +81,13 @@ TEXT ·decodeF16AVX2(SB), NOSPLIT, $0-24
 	JZ    step_done
 
 step:
-	VCVTPH2PS (CX), Y0
-	VMOVUPS   Y0, (AX)
-	ADDQ      $0x00000010, CX
-	ADDQ      $0x00000100, AX
-	DECQ      DX
-	JNZ       step
+	VCVTPH2PS  (CX), Y0
+	VMOVUPS    Y0, (AX)
+	PREFETCHT0 512(CX)
+	ADDQ       $0x00000010, CX
+	ADDQ       $0x00000100, AX
+	DECQ       DX
+	JNZ        step
 
 step_done:
 	VZEROUPPER
@@ -137,7 +139,7 @@ step_done:
 	RET
 
 // func decodeBF16AVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·decodeBF16AVX2(SB), NOSPLIT, $0-24
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -146,13 +148,14 @@ TEXT ·decodeBF16AVX2(SB), NOSPLIT, $0-24
 	JZ    step_done
 
 step:
-	VPMOVZXWD (CX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (AX)
-	ADDQ      $0x00000010, CX
-	ADDQ      $0x00000100, AX
-	DECQ      DX
-	JNZ       step
+	VPMOVZXWD  (CX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	PREFETCHT0 512(CX)
+	ADDQ       $0x00000010, CX
+	ADDQ       $0x00000100, AX
+	DECQ       DX
+	JNZ        step
 
 step_done:
 	VZEROUPPER
@@ -206,7 +209,7 @@ step_done:
 	RET
 
 // func decodeQ8_0AVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·decodeQ8_0AVX2(SB), NOSPLIT, $0-24
 	MOVQ  dst+0(FP), AX
 	MOVQ  src+8(FP), CX
@@ -233,6 +236,7 @@ step:
 	VCVTDQ2PS    Y1, Y1
 	VMULPS       Y0, Y1, Y1
 	VMOVUPS      Y1, 768(AX)
+	PREFETCHT0   272(CX)
 	ADDQ         $0x00000022, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
@@ -326,7 +330,7 @@ step_done:
 	RET
 
 // func decodeQ4_0AVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·decodeQ4_0AVX2(SB), NOSPLIT, $0-24
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -361,6 +365,7 @@ step:
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y2, Y4, Y4
 	VMOVUPS      Y4, 768(AX)
+	PREFETCHT0   144(CX)
 	ADDQ         $0x00000012, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
@@ -474,7 +479,7 @@ step_done:
 	RET
 
 // func decodeQ4_KAVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·decodeQ4_KAVX2(SB), NOSPLIT, $64-24
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -680,6 +685,9 @@ step:
 	VCVTDQ2PS    Y4, Y4
 	VFMSUB213PS  Y6, Y5, Y4
 	VMOVUPS      Y4, 7936(AX)
+	PREFETCHT0   144(CX)
+	PREFETCHT0   208(CX)
+	PREFETCHT0   272(CX)
 	ADDQ         $0x00000090, CX
 	ADDQ         $0x00002000, AX
 	DECQ         DX
@@ -1190,7 +1198,7 @@ step_done:
 	RET
 
 // func decodeQ5_KAVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·decodeQ5_KAVX2(SB), NOSPLIT, $96-24
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -1440,6 +1448,9 @@ step:
 	VCVTDQ2PS    Y4, Y4
 	VFMSUB213PS  Y3, Y2, Y4
 	VMOVUPS      Y4, 7936(AX)
+	PREFETCHT0   176(CX)
+	PREFETCHT0   240(CX)
+	PREFETCHT0   304(CX)
 	ADDQ         $0x000000b0, CX
 	ADDQ         $0x00002000, AX
 	DECQ         DX
@@ -2043,7 +2054,7 @@ step_done:
 	RET
 
 // func decodeQ6_KAVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·decodeQ6_KAVX2(SB), NOSPLIT, $96-24
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -2291,6 +2302,10 @@ step:
 	VBROADCASTSS 60(SP), Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, 7936(AX)
+	PREFETCHT0   210(CX)
+	PREFETCHT0   274(CX)
+	PREFETCHT0   338(CX)
+	PREFETCHT0   402(CX)
 	ADDQ         $0x000000d2, CX
 	ADDQ         $0x00002000, AX
 	DECQ         DX
@@ -2891,7 +2906,7 @@ step_done:
 	RET
 
 // func decodeMXFP4AVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·decodeMXFP4AVX2(SB), NOSPLIT, $0-24
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -2929,6 +2944,7 @@ step:
 	VPAND        Y0, Y2, Y2
 	VXORPS       Y2, Y3, Y3
 	VMOVUPS      Y3, 768(AX)
+	PREFETCHT0   136(CX)
 	ADDQ         $0x00000011, CX
 	ADDQ         $0x00000400, AX
 	DECQ         DX
@@ -3314,7 +3330,7 @@ step_done:
 	RET
 
 // func decodeF8E4M3AVX2(dst *float32, src *byte, steps int)
-// Requires: AVX, AVX2, F16C
+// Requires: AVX, AVX2, F16C, MMX+
 TEXT ·decodeF8E4M3AVX2(SB), NOSPLIT, $0-24
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -3519,6 +3535,9 @@ step:
 	VORPS        Y5, Y4, Y4
 	VMULPS       Y3, Y4, Y4
 	VMOVUPS      Y4, 3840(AX)
+	PREFETCHT0   264(CX)
+	PREFETCHT0   328(CX)
+	PREFETCHT0   392(CX)
 	ADDQ         $0x00000084, CX
 	ADDQ         $0x00001000, AX
 	DECQ         DX
@@ -4490,6 +4509,970 @@ row:
 	JNZ          row
 
 row_done:
+	VZEROUPPER
+	RET
+
+// func scores1AVX2(dst *float32, dstStride int, q *float32, qStride int, keys *float32, keyStride int, quads int, steps int, scale float32)
+// Requires: AVX
+TEXT ·scores1AVX2(SB), NOSPLIT, $0-68
+	MOVQ  dst+0(FP), AX
+	MOVQ  dstStride+8(FP), CX
+	MOVQ  q+16(FP), CX
+	MOVQ  qStride+24(FP), DX
+	MOVQ  keys+32(FP), DX
+	MOVQ  keyStride+40(FP), BX
+	MOVQ  quads+48(FP), SI
+	MOVQ  steps+56(FP), DI
+	TESTQ SI, SI
+	JZ    keys_done
+
+keys:
+	MOVQ   DX, R8
+	LEAQ   (DX)(BX*2), R9
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	XORQ   R10, R10
+	MOVQ   DI, R11
+	TESTQ  R11, R11
+	JZ     element_done
+
+element:
+	VMOVUPS (CX)(R10*1), Y4
+	VMOVUPS (R8), Y5
+	VMULPS  Y5, Y4, Y5
+	VADDPS  Y5, Y0, Y0
+	VMOVUPS (R8)(BX*1), Y5
+	VMULPS  Y5, Y4, Y5
+	VADDPS  Y5, Y1, Y1
+	VMOVUPS (R9), Y5
+	VMULPS  Y5, Y4, Y5
+	VADDPS  Y5, Y2, Y2
+	VMOVUPS (R9)(BX*1), Y5
+	VMULPS  Y5, Y4, Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    $0x20, R8
+	ADDQ    $0x20, R9
+	ADDQ    $0x20, R10
+	DECQ    R11
+	JNZ     element
+
+element_done:
+	VBROADCASTSS scale+64(FP), X4
+	VEXTRACTF128 $0x01, Y0, X5
+	VADDPS       X5, X0, X5
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VEXTRACTF128 $0x01, Y2, X1
+	VADDPS       X1, X2, X1
+	VEXTRACTF128 $0x01, Y3, X2
+	VADDPS       X2, X3, X2
+	VUNPCKLPS    X0, X5, X3
+	VUNPCKHPS    X0, X5, X0
+	VUNPCKLPS    X2, X1, X5
+	VUNPCKHPS    X2, X1, X1
+	VADDPS       X0, X3, X3
+	VADDPS       X1, X5, X5
+	VMOVLHPS     X5, X3, X0
+	VMOVHLPS     X3, X5, X1
+	VADDPS       X1, X0, X0
+	VMULPS       X4, X0, X0
+	VMOVUPS      X0, (AX)
+	ADDQ         $0x10, AX
+	LEAQ         (DX)(BX*4), DX
+	DECQ         SI
+	JNZ          keys
+
+keys_done:
+	VZEROUPPER
+	RET
+
+// func weigh1x4AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+// Requires: AVX
+TEXT ·weigh1x4AVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    weights+16(FP), CX
+	MOVQ    weightStride+24(FP), DX
+	MOVQ    values+32(FP), DX
+	MOVQ    valueStride+40(FP), BX
+	MOVQ    positions+48(FP), SI
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	TESTQ   SI, SI
+	JZ      position_done
+
+position:
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (DX), Y5
+	VMULPS       Y5, Y4, Y5
+	VADDPS       Y5, Y0, Y0
+	VMOVUPS      32(DX), Y5
+	VMULPS       Y5, Y4, Y5
+	VADDPS       Y5, Y1, Y1
+	VMOVUPS      64(DX), Y5
+	VMULPS       Y5, Y4, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      96(DX), Y5
+	VMULPS       Y5, Y4, Y4
+	VADDPS       Y4, Y3, Y3
+	ADDQ         $0x04, CX
+	ADDQ         BX, DX
+	DECQ         SI
+	JNZ          position
+
+position_done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func weigh1x1AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+// Requires: AVX
+TEXT ·weigh1x1AVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    weights+16(FP), CX
+	MOVQ    weightStride+24(FP), DX
+	MOVQ    values+32(FP), DX
+	MOVQ    valueStride+40(FP), BX
+	MOVQ    positions+48(FP), SI
+	VMOVUPS (AX), Y0
+	TESTQ   SI, SI
+	JZ      position_done
+
+position:
+	VBROADCASTSS (CX), Y1
+	VMOVUPS      (DX), Y2
+	VMULPS       Y2, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	ADDQ         $0x04, CX
+	ADDQ         BX, DX
+	DECQ         SI
+	JNZ          position
+
+position_done:
+	VMOVUPS Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func scores2AVX2(dst *float32, dstStride int, q *float32, qStride int, keys *float32, keyStride int, quads int, steps int, scale float32)
+// Requires: AVX
+TEXT ·scores2AVX2(SB), NOSPLIT, $0-68
+	MOVQ  dst+0(FP), AX
+	MOVQ  dstStride+8(FP), CX
+	MOVQ  q+16(FP), DX
+	MOVQ  qStride+24(FP), BX
+	MOVQ  keys+32(FP), SI
+	MOVQ  keyStride+40(FP), DI
+	MOVQ  quads+48(FP), R8
+	MOVQ  steps+56(FP), R9
+	TESTQ R8, R8
+	JZ    keys_done
+
+keys:
+	MOVQ   SI, R10
+	LEAQ   (SI)(DI*2), R11
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	XORQ   R12, R12
+	MOVQ   R9, R13
+	TESTQ  R13, R13
+	JZ     element_done
+
+element:
+	VMOVUPS (DX)(R12*1), Y8
+	LEAQ    (DX)(BX*1), R14
+	VMOVUPS (R14)(R12*1), Y9
+	VMOVUPS (R10), Y10
+	VMULPS  Y10, Y8, Y11
+	VADDPS  Y11, Y0, Y0
+	VMULPS  Y10, Y9, Y10
+	VADDPS  Y10, Y4, Y4
+	VMOVUPS (R10)(DI*1), Y10
+	VMULPS  Y10, Y8, Y11
+	VADDPS  Y11, Y1, Y1
+	VMULPS  Y10, Y9, Y10
+	VADDPS  Y10, Y5, Y5
+	VMOVUPS (R11), Y10
+	VMULPS  Y10, Y8, Y11
+	VADDPS  Y11, Y2, Y2
+	VMULPS  Y10, Y9, Y10
+	VADDPS  Y10, Y6, Y6
+	VMOVUPS (R11)(DI*1), Y10
+	VMULPS  Y10, Y8, Y8
+	VADDPS  Y8, Y3, Y3
+	VMULPS  Y10, Y9, Y8
+	VADDPS  Y8, Y7, Y7
+	ADDQ    $0x20, R10
+	ADDQ    $0x20, R11
+	ADDQ    $0x20, R12
+	DECQ    R13
+	JNZ     element
+
+element_done:
+	VBROADCASTSS scale+64(FP), X8
+	VEXTRACTF128 $0x01, Y0, X9
+	VADDPS       X9, X0, X9
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VEXTRACTF128 $0x01, Y2, X1
+	VADDPS       X1, X2, X1
+	VEXTRACTF128 $0x01, Y3, X2
+	VADDPS       X2, X3, X2
+	VUNPCKLPS    X0, X9, X3
+	VUNPCKHPS    X0, X9, X0
+	VUNPCKLPS    X2, X1, X9
+	VUNPCKHPS    X2, X1, X1
+	VADDPS       X0, X3, X3
+	VADDPS       X1, X9, X9
+	VMOVLHPS     X9, X3, X0
+	VMOVHLPS     X3, X9, X1
+	VADDPS       X1, X0, X0
+	VMULPS       X8, X0, X0
+	VMOVUPS      X0, (AX)
+	VEXTRACTF128 $0x01, Y4, X0
+	VADDPS       X0, X4, X0
+	VEXTRACTF128 $0x01, Y5, X1
+	VADDPS       X1, X5, X1
+	VEXTRACTF128 $0x01, Y6, X2
+	VADDPS       X2, X6, X2
+	VEXTRACTF128 $0x01, Y7, X3
+	VADDPS       X3, X7, X3
+	VUNPCKLPS    X1, X0, X4
+	VUNPCKHPS    X1, X0, X0
+	VUNPCKLPS    X3, X2, X1
+	VUNPCKHPS    X3, X2, X2
+	VADDPS       X0, X4, X4
+	VADDPS       X2, X1, X1
+	VMOVLHPS     X1, X4, X0
+	VMOVHLPS     X4, X1, X2
+	VADDPS       X2, X0, X0
+	VMULPS       X8, X0, X0
+	VMOVUPS      X0, (AX)(CX*1)
+	ADDQ         $0x10, AX
+	LEAQ         (SI)(DI*4), SI
+	DECQ         R8
+	JNZ          keys
+
+keys_done:
+	VZEROUPPER
+	RET
+
+// func weigh2x4AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+// Requires: AVX
+TEXT ·weigh2x4AVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    weights+16(FP), DX
+	MOVQ    weightStride+24(FP), BX
+	MOVQ    values+32(FP), SI
+	MOVQ    valueStride+40(FP), DI
+	MOVQ    positions+48(FP), R8
+	LEAQ    (AX)(CX*1), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS (CX), Y4
+	VMOVUPS 32(CX), Y5
+	VMOVUPS 64(CX), Y6
+	VMOVUPS 96(CX), Y7
+	TESTQ   R8, R8
+	JZ      position_done
+
+position:
+	VBROADCASTSS (DX), Y8
+	VBROADCASTSS (DX)(BX*1), Y9
+	VMOVUPS      (SI), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y0, Y0
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y4, Y4
+	VMOVUPS      32(SI), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y1, Y1
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y5, Y5
+	VMOVUPS      64(SI), Y10
+	VMULPS       Y10, Y8, Y11
+	VADDPS       Y11, Y2, Y2
+	VMULPS       Y10, Y9, Y10
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      96(SI), Y10
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y3, Y3
+	VMULPS       Y10, Y9, Y8
+	VADDPS       Y8, Y7, Y7
+	ADDQ         $0x04, DX
+	ADDQ         DI, SI
+	DECQ         R8
+	JNZ          position
+
+position_done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, (CX)
+	VMOVUPS Y5, 32(CX)
+	VMOVUPS Y6, 64(CX)
+	VMOVUPS Y7, 96(CX)
+	VZEROUPPER
+	RET
+
+// func weigh2x1AVX2(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride int, positions int)
+// Requires: AVX
+TEXT ·weigh2x1AVX2(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    weights+16(FP), DX
+	MOVQ    weightStride+24(FP), BX
+	MOVQ    values+32(FP), SI
+	MOVQ    valueStride+40(FP), DI
+	MOVQ    positions+48(FP), R8
+	LEAQ    (AX)(CX*1), CX
+	VMOVUPS (AX), Y0
+	VMOVUPS (CX), Y1
+	TESTQ   R8, R8
+	JZ      position_done
+
+position:
+	VBROADCASTSS (DX), Y2
+	VBROADCASTSS (DX)(BX*1), Y3
+	VMOVUPS      (SI), Y4
+	VMULPS       Y4, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VMULPS       Y4, Y3, Y2
+	VADDPS       Y2, Y1, Y1
+	ADDQ         $0x04, DX
+	ADDQ         DI, SI
+	DECQ         R8
+	JNZ          position
+
+position_done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, (CX)
+	VZEROUPPER
+	RET
+
+// func addScaledAVX2(dst *float32, x *float32, w float32, groups int)
+// Requires: AVX
+TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS w+16(FP), Y0
+	MOVQ         groups+24(FP), DX
+	TESTQ        DX, DX
+	JZ           group_done
+
+group:
+	VMULPS  (CX), Y0, Y1
+	VADDPS  (AX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	DECQ    DX
+	JNZ     group
+
+group_done:
+	VZEROUPPER
+	RET
+
+// func scaleAVX2(x *float32, w float32, groups int)
+// Requires: AVX
+TEXT ·scaleAVX2(SB), NOSPLIT, $0-24
+	MOVQ         x+0(FP), AX
+	VBROADCASTSS w+8(FP), Y0
+	MOVQ         groups+16(FP), CX
+	TESTQ        CX, CX
+	JZ           group_done
+
+group:
+	VMULPS  (AX), Y0, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	DECQ    CX
+	JNZ     group
+
+group_done:
+	VZEROUPPER
+	RET
+
+// func scaleEachAVX2(dst *float32, x *float32, weights *float32, w float32, groups int)
+// Requires: AVX
+TEXT ·scaleEachAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         weights+16(FP), DX
+	VBROADCASTSS w+24(FP), Y0
+	MOVQ         groups+32(FP), BX
+	TESTQ        BX, BX
+	JZ           group_done
+
+group:
+	VMULPS  (CX), Y0, Y1
+	VMULPS  (DX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     group
+
+group_done:
+	VZEROUPPER
+	RET
+
+// func siluAVX2(dst *float32, gate *float32, up *float32, groups int)
+// Requires: AVX, AVX2
+TEXT ·siluAVX2(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  gate+8(FP), CX
+	MOVQ  up+16(FP), DX
+	MOVQ  groups+24(FP), BX
+	TESTQ BX, BX
+	JZ    group_done
+
+group:
+	VMOVUPS (CX), Y0
+	VXORPS  eight80000000<>+0(SB), Y0, Y1
+	VMOVUPS eight42d00000<>+0(SB), Y2
+	VMINPS  Y1, Y2, Y3
+	VMOVUPS eightc2d00000<>+0(SB), Y1
+	VMAXPS  Y3, Y1, Y3
+	VMULPS  eight3fb8aa3b<>+0(SB), Y3, Y1
+	VADDPS  eight4b400000<>+0(SB), Y1, Y1
+	VSUBPS  eight4b400000<>+0(SB), Y1, Y2
+	VMULPS  eight3f317200<>+0(SB), Y2, Y4
+	VSUBPS  Y4, Y3, Y3
+	VMULPS  eight35bfbe8e<>+0(SB), Y2, Y4
+	VSUBPS  Y4, Y3, Y3
+	VMULPS  eight39500d01<>+0(SB), Y3, Y4
+	VADDPS  eight3ab60b61<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3c088889<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3d2aaaab<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3e2aaaab<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3f000000<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3f800000<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3f800000<>+0(SB), Y4, Y4
+	VPSUBD  eight4b400000<>+0(SB), Y1, Y1
+	VPSRAD  $0x01, Y1, Y2
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  eight0000007f<>+0(SB), Y2, Y2
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y2, Y4, Y4
+	VPADDD  eight0000007f<>+0(SB), Y1, Y1
+	VPSLLD  $0x17, Y1, Y1
+	VMULPS  Y1, Y4, Y4
+	VADDPS  eight3f800000<>+0(SB), Y4, Y4
+	VMOVUPS eight3f800000<>+0(SB), Y1
+	VDIVPS  Y4, Y1, Y4
+	VMULPS  Y4, Y0, Y0
+	VMULPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     group
+
+group_done:
+	VZEROUPPER
+	RET
+
+DATA eight80000000<>+0(SB)/4, $0x80000000
+DATA eight80000000<>+4(SB)/4, $0x80000000
+DATA eight80000000<>+8(SB)/4, $0x80000000
+DATA eight80000000<>+12(SB)/4, $0x80000000
+DATA eight80000000<>+16(SB)/4, $0x80000000
+DATA eight80000000<>+20(SB)/4, $0x80000000
+DATA eight80000000<>+24(SB)/4, $0x80000000
+DATA eight80000000<>+28(SB)/4, $0x80000000
+GLOBL eight80000000<>(SB), RODATA|NOPTR, $32
+
+DATA eight42d00000<>+0(SB)/4, $0x42d00000
+DATA eight42d00000<>+4(SB)/4, $0x42d00000
+DATA eight42d00000<>+8(SB)/4, $0x42d00000
+DATA eight42d00000<>+12(SB)/4, $0x42d00000
+DATA eight42d00000<>+16(SB)/4, $0x42d00000
+DATA eight42d00000<>+20(SB)/4, $0x42d00000
+DATA eight42d00000<>+24(SB)/4, $0x42d00000
+DATA eight42d00000<>+28(SB)/4, $0x42d00000
+GLOBL eight42d00000<>(SB), RODATA|NOPTR, $32
+
+DATA eightc2d00000<>+0(SB)/4, $0xc2d00000
+DATA eightc2d00000<>+4(SB)/4, $0xc2d00000
+DATA eightc2d00000<>+8(SB)/4, $0xc2d00000
+DATA eightc2d00000<>+12(SB)/4, $0xc2d00000
+DATA eightc2d00000<>+16(SB)/4, $0xc2d00000
+DATA eightc2d00000<>+20(SB)/4, $0xc2d00000
+DATA eightc2d00000<>+24(SB)/4, $0xc2d00000
+DATA eightc2d00000<>+28(SB)/4, $0xc2d00000
+GLOBL eightc2d00000<>(SB), RODATA|NOPTR, $32
+
+DATA eight3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA eight3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL eight3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA eight4b400000<>+0(SB)/4, $0x4b400000
+DATA eight4b400000<>+4(SB)/4, $0x4b400000
+DATA eight4b400000<>+8(SB)/4, $0x4b400000
+DATA eight4b400000<>+12(SB)/4, $0x4b400000
+DATA eight4b400000<>+16(SB)/4, $0x4b400000
+DATA eight4b400000<>+20(SB)/4, $0x4b400000
+DATA eight4b400000<>+24(SB)/4, $0x4b400000
+DATA eight4b400000<>+28(SB)/4, $0x4b400000
+GLOBL eight4b400000<>(SB), RODATA|NOPTR, $32
+
+DATA eight3f317200<>+0(SB)/4, $0x3f317200
+DATA eight3f317200<>+4(SB)/4, $0x3f317200
+DATA eight3f317200<>+8(SB)/4, $0x3f317200
+DATA eight3f317200<>+12(SB)/4, $0x3f317200
+DATA eight3f317200<>+16(SB)/4, $0x3f317200
+DATA eight3f317200<>+20(SB)/4, $0x3f317200
+DATA eight3f317200<>+24(SB)/4, $0x3f317200
+DATA eight3f317200<>+28(SB)/4, $0x3f317200
+GLOBL eight3f317200<>(SB), RODATA|NOPTR, $32
+
+DATA eight35bfbe8e<>+0(SB)/4, $0x35bfbe8e
+DATA eight35bfbe8e<>+4(SB)/4, $0x35bfbe8e
+DATA eight35bfbe8e<>+8(SB)/4, $0x35bfbe8e
+DATA eight35bfbe8e<>+12(SB)/4, $0x35bfbe8e
+DATA eight35bfbe8e<>+16(SB)/4, $0x35bfbe8e
+DATA eight35bfbe8e<>+20(SB)/4, $0x35bfbe8e
+DATA eight35bfbe8e<>+24(SB)/4, $0x35bfbe8e
+DATA eight35bfbe8e<>+28(SB)/4, $0x35bfbe8e
+GLOBL eight35bfbe8e<>(SB), RODATA|NOPTR, $32
+
+DATA eight39500d01<>+0(SB)/4, $0x39500d01
+DATA eight39500d01<>+4(SB)/4, $0x39500d01
+DATA eight39500d01<>+8(SB)/4, $0x39500d01
+DATA eight39500d01<>+12(SB)/4, $0x39500d01
+DATA eight39500d01<>+16(SB)/4, $0x39500d01
+DATA eight39500d01<>+20(SB)/4, $0x39500d01
+DATA eight39500d01<>+24(SB)/4, $0x39500d01
+DATA eight39500d01<>+28(SB)/4, $0x39500d01
+GLOBL eight39500d01<>(SB), RODATA|NOPTR, $32
+
+DATA eight3ab60b61<>+0(SB)/4, $0x3ab60b61
+DATA eight3ab60b61<>+4(SB)/4, $0x3ab60b61
+DATA eight3ab60b61<>+8(SB)/4, $0x3ab60b61
+DATA eight3ab60b61<>+12(SB)/4, $0x3ab60b61
+DATA eight3ab60b61<>+16(SB)/4, $0x3ab60b61
+DATA eight3ab60b61<>+20(SB)/4, $0x3ab60b61
+DATA eight3ab60b61<>+24(SB)/4, $0x3ab60b61
+DATA eight3ab60b61<>+28(SB)/4, $0x3ab60b61
+GLOBL eight3ab60b61<>(SB), RODATA|NOPTR, $32
+
+DATA eight3c088889<>+0(SB)/4, $0x3c088889
+DATA eight3c088889<>+4(SB)/4, $0x3c088889
+DATA eight3c088889<>+8(SB)/4, $0x3c088889
+DATA eight3c088889<>+12(SB)/4, $0x3c088889
+DATA eight3c088889<>+16(SB)/4, $0x3c088889
+DATA eight3c088889<>+20(SB)/4, $0x3c088889
+DATA eight3c088889<>+24(SB)/4, $0x3c088889
+DATA eight3c088889<>+28(SB)/4, $0x3c088889
+GLOBL eight3c088889<>(SB), RODATA|NOPTR, $32
+
+DATA eight3d2aaaab<>+0(SB)/4, $0x3d2aaaab
+DATA eight3d2aaaab<>+4(SB)/4, $0x3d2aaaab
+DATA eight3d2aaaab<>+8(SB)/4, $0x3d2aaaab
+DATA eight3d2aaaab<>+12(SB)/4, $0x3d2aaaab
+DATA eight3d2aaaab<>+16(SB)/4, $0x3d2aaaab
+DATA eight3d2aaaab<>+20(SB)/4, $0x3d2aaaab
+DATA eight3d2aaaab<>+24(SB)/4, $0x3d2aaaab
+DATA eight3d2aaaab<>+28(SB)/4, $0x3d2aaaab
+GLOBL eight3d2aaaab<>(SB), RODATA|NOPTR, $32
+
+DATA eight3e2aaaab<>+0(SB)/4, $0x3e2aaaab
+DATA eight3e2aaaab<>+4(SB)/4, $0x3e2aaaab
+DATA eight3e2aaaab<>+8(SB)/4, $0x3e2aaaab
+DATA eight3e2aaaab<>+12(SB)/4, $0x3e2aaaab
+DATA eight3e2aaaab<>+16(SB)/4, $0x3e2aaaab
+DATA eight3e2aaaab<>+20(SB)/4, $0x3e2aaaab
+DATA eight3e2aaaab<>+24(SB)/4, $0x3e2aaaab
+DATA eight3e2aaaab<>+28(SB)/4, $0x3e2aaaab
+GLOBL eight3e2aaaab<>(SB), RODATA|NOPTR, $32
+
+DATA eight3f000000<>+0(SB)/4, $0x3f000000
+DATA eight3f000000<>+4(SB)/4, $0x3f000000
+DATA eight3f000000<>+8(SB)/4, $0x3f000000
+DATA eight3f000000<>+12(SB)/4, $0x3f000000
+DATA eight3f000000<>+16(SB)/4, $0x3f000000
+DATA eight3f000000<>+20(SB)/4, $0x3f000000
+DATA eight3f000000<>+24(SB)/4, $0x3f000000
+DATA eight3f000000<>+28(SB)/4, $0x3f000000
+GLOBL eight3f000000<>(SB), RODATA|NOPTR, $32
+
+DATA eight3f800000<>+0(SB)/4, $0x3f800000
+DATA eight3f800000<>+4(SB)/4, $0x3f800000
+DATA eight3f800000<>+8(SB)/4, $0x3f800000
+DATA eight3f800000<>+12(SB)/4, $0x3f800000
+DATA eight3f800000<>+16(SB)/4, $0x3f800000
+DATA eight3f800000<>+20(SB)/4, $0x3f800000
+DATA eight3f800000<>+24(SB)/4, $0x3f800000
+DATA eight3f800000<>+28(SB)/4, $0x3f800000
+GLOBL eight3f800000<>(SB), RODATA|NOPTR, $32
+
+DATA eight0000007f<>+0(SB)/4, $0x0000007f
+DATA eight0000007f<>+4(SB)/4, $0x0000007f
+DATA eight0000007f<>+8(SB)/4, $0x0000007f
+DATA eight0000007f<>+12(SB)/4, $0x0000007f
+DATA eight0000007f<>+16(SB)/4, $0x0000007f
+DATA eight0000007f<>+20(SB)/4, $0x0000007f
+DATA eight0000007f<>+24(SB)/4, $0x0000007f
+DATA eight0000007f<>+28(SB)/4, $0x0000007f
+GLOBL eight0000007f<>(SB), RODATA|NOPTR, $32
+
+// func geluTanhAVX2(dst *float32, gate *float32, up *float32, groups int)
+// Requires: AVX, AVX2
+TEXT ·geluTanhAVX2(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  gate+8(FP), CX
+	MOVQ  up+16(FP), DX
+	MOVQ  groups+24(FP), BX
+	TESTQ BX, BX
+	JZ    group_done
+
+group:
+	VMOVUPS (CX), Y0
+	VMULPS  Y0, Y0, Y1
+	VMULPS  eight3d372713<>+0(SB), Y1, Y1
+	VADDPS  eight3f800000<>+0(SB), Y1, Y1
+	VMULPS  Y0, Y1, Y1
+	VMULPS  eight3fcc422a<>+0(SB), Y1, Y1
+	VMOVUPS eight42d00000<>+0(SB), Y2
+	VMINPS  Y1, Y2, Y3
+	VMOVUPS eightc2d00000<>+0(SB), Y1
+	VMAXPS  Y3, Y1, Y3
+	VMULPS  eight3fb8aa3b<>+0(SB), Y3, Y1
+	VADDPS  eight4b400000<>+0(SB), Y1, Y1
+	VSUBPS  eight4b400000<>+0(SB), Y1, Y2
+	VMULPS  eight3f317200<>+0(SB), Y2, Y4
+	VSUBPS  Y4, Y3, Y3
+	VMULPS  eight35bfbe8e<>+0(SB), Y2, Y4
+	VSUBPS  Y4, Y3, Y3
+	VMULPS  eight39500d01<>+0(SB), Y3, Y4
+	VADDPS  eight3ab60b61<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3c088889<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3d2aaaab<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3e2aaaab<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3f000000<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3f800000<>+0(SB), Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VADDPS  eight3f800000<>+0(SB), Y4, Y4
+	VPSUBD  eight4b400000<>+0(SB), Y1, Y1
+	VPSRAD  $0x01, Y1, Y2
+	VPSUBD  Y2, Y1, Y1
+	VPADDD  eight0000007f<>+0(SB), Y2, Y2
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y2, Y4, Y4
+	VPADDD  eight0000007f<>+0(SB), Y1, Y1
+	VPSLLD  $0x17, Y1, Y1
+	VMULPS  Y1, Y4, Y4
+	VADDPS  eight3f800000<>+0(SB), Y4, Y4
+	VMOVUPS eight40000000<>+0(SB), Y1
+	VDIVPS  Y4, Y1, Y4
+	VMOVUPS eight40000000<>+0(SB), Y1
+	VSUBPS  Y4, Y1, Y4
+	VMULPS  eight3f000000<>+0(SB), Y0, Y0
+	VMULPS  Y4, Y0, Y0
+	VMULPS  (DX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     group
+
+group_done:
+	VZEROUPPER
+	RET
+
+DATA eight3d372713<>+0(SB)/4, $0x3d372713
+DATA eight3d372713<>+4(SB)/4, $0x3d372713
+DATA eight3d372713<>+8(SB)/4, $0x3d372713
+DATA eight3d372713<>+12(SB)/4, $0x3d372713
+DATA eight3d372713<>+16(SB)/4, $0x3d372713
+DATA eight3d372713<>+20(SB)/4, $0x3d372713
+DATA eight3d372713<>+24(SB)/4, $0x3d372713
+DATA eight3d372713<>+28(SB)/4, $0x3d372713
+GLOBL eight3d372713<>(SB), RODATA|NOPTR, $32
+
+DATA eight3fcc422a<>+0(SB)/4, $0x3fcc422a
+DATA eight3fcc422a<>+4(SB)/4, $0x3fcc422a
+DATA eight3fcc422a<>+8(SB)/4, $0x3fcc422a
+DATA eight3fcc422a<>+12(SB)/4, $0x3fcc422a
+DATA eight3fcc422a<>+16(SB)/4, $0x3fcc422a
+DATA eight3fcc422a<>+20(SB)/4, $0x3fcc422a
+DATA eight3fcc422a<>+24(SB)/4, $0x3fcc422a
+DATA eight3fcc422a<>+28(SB)/4, $0x3fcc422a
+GLOBL eight3fcc422a<>(SB), RODATA|NOPTR, $32
+
+DATA eight40000000<>+0(SB)/4, $0x40000000
+DATA eight40000000<>+4(SB)/4, $0x40000000
+DATA eight40000000<>+8(SB)/4, $0x40000000
+DATA eight40000000<>+12(SB)/4, $0x40000000
+DATA eight40000000<>+16(SB)/4, $0x40000000
+DATA eight40000000<>+20(SB)/4, $0x40000000
+DATA eight40000000<>+24(SB)/4, $0x40000000
+DATA eight40000000<>+28(SB)/4, $0x40000000
+GLOBL eight40000000<>(SB), RODATA|NOPTR, $32
+
+// func swigluOAIAVX2(dst *float32, gate *float32, up *float32, groups int)
+// Requires: AVX, AVX2
+TEXT ·swigluOAIAVX2(SB), NOSPLIT, $0-32
+	MOVQ  dst+0(FP), AX
+	MOVQ  gate+8(FP), CX
+	MOVQ  up+16(FP), DX
+	MOVQ  groups+24(FP), BX
+	TESTQ BX, BX
+	JZ    group_done
+
+group:
+	VMOVUPS eight40e00000<>+0(SB), Y1
+	VMOVUPS eightc0e00000<>+0(SB), Y2
+	VMINPS  (CX), Y1, Y0
+	VMINPS  (DX), Y1, Y1
+	VMAXPS  Y1, Y2, Y1
+	VMULPS  eight3fd9db23<>+0(SB), Y0, Y2
+	VXORPS  eight80000000<>+0(SB), Y2, Y2
+	VMOVUPS eight42d00000<>+0(SB), Y3
+	VMINPS  Y2, Y3, Y4
+	VMOVUPS eightc2d00000<>+0(SB), Y2
+	VMAXPS  Y4, Y2, Y4
+	VMULPS  eight3fb8aa3b<>+0(SB), Y4, Y2
+	VADDPS  eight4b400000<>+0(SB), Y2, Y2
+	VSUBPS  eight4b400000<>+0(SB), Y2, Y3
+	VMULPS  eight3f317200<>+0(SB), Y3, Y5
+	VSUBPS  Y5, Y4, Y4
+	VMULPS  eight35bfbe8e<>+0(SB), Y3, Y5
+	VSUBPS  Y5, Y4, Y4
+	VMULPS  eight39500d01<>+0(SB), Y4, Y5
+	VADDPS  eight3ab60b61<>+0(SB), Y5, Y5
+	VMULPS  Y4, Y5, Y5
+	VADDPS  eight3c088889<>+0(SB), Y5, Y5
+	VMULPS  Y4, Y5, Y5
+	VADDPS  eight3d2aaaab<>+0(SB), Y5, Y5
+	VMULPS  Y4, Y5, Y5
+	VADDPS  eight3e2aaaab<>+0(SB), Y5, Y5
+	VMULPS  Y4, Y5, Y5
+	VADDPS  eight3f000000<>+0(SB), Y5, Y5
+	VMULPS  Y4, Y5, Y5
+	VADDPS  eight3f800000<>+0(SB), Y5, Y5
+	VMULPS  Y4, Y5, Y5
+	VADDPS  eight3f800000<>+0(SB), Y5, Y5
+	VPSUBD  eight4b400000<>+0(SB), Y2, Y2
+	VPSRAD  $0x01, Y2, Y3
+	VPSUBD  Y3, Y2, Y2
+	VPADDD  eight0000007f<>+0(SB), Y3, Y3
+	VPSLLD  $0x17, Y3, Y3
+	VMULPS  Y3, Y5, Y5
+	VPADDD  eight0000007f<>+0(SB), Y2, Y2
+	VPSLLD  $0x17, Y2, Y2
+	VMULPS  Y2, Y5, Y5
+	VADDPS  eight3f800000<>+0(SB), Y5, Y5
+	VMOVUPS eight3f800000<>+0(SB), Y2
+	VDIVPS  Y5, Y2, Y5
+	VADDPS  eight3f800000<>+0(SB), Y1, Y1
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y5, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	DECQ    BX
+	JNZ     group
+
+group_done:
+	VZEROUPPER
+	RET
+
+DATA eight40e00000<>+0(SB)/4, $0x40e00000
+DATA eight40e00000<>+4(SB)/4, $0x40e00000
+DATA eight40e00000<>+8(SB)/4, $0x40e00000
+DATA eight40e00000<>+12(SB)/4, $0x40e00000
+DATA eight40e00000<>+16(SB)/4, $0x40e00000
+DATA eight40e00000<>+20(SB)/4, $0x40e00000
+DATA eight40e00000<>+24(SB)/4, $0x40e00000
+DATA eight40e00000<>+28(SB)/4, $0x40e00000
+GLOBL eight40e00000<>(SB), RODATA|NOPTR, $32
+
+DATA eightc0e00000<>+0(SB)/4, $0xc0e00000
+DATA eightc0e00000<>+4(SB)/4, $0xc0e00000
+DATA eightc0e00000<>+8(SB)/4, $0xc0e00000
+DATA eightc0e00000<>+12(SB)/4, $0xc0e00000
+DATA eightc0e00000<>+16(SB)/4, $0xc0e00000
+DATA eightc0e00000<>+20(SB)/4, $0xc0e00000
+DATA eightc0e00000<>+24(SB)/4, $0xc0e00000
+DATA eightc0e00000<>+28(SB)/4, $0xc0e00000
+GLOBL eightc0e00000<>(SB), RODATA|NOPTR, $32
+
+DATA eight3fd9db23<>+0(SB)/4, $0x3fd9db23
+DATA eight3fd9db23<>+4(SB)/4, $0x3fd9db23
+DATA eight3fd9db23<>+8(SB)/4, $0x3fd9db23
+DATA eight3fd9db23<>+12(SB)/4, $0x3fd9db23
+DATA eight3fd9db23<>+16(SB)/4, $0x3fd9db23
+DATA eight3fd9db23<>+20(SB)/4, $0x3fd9db23
+DATA eight3fd9db23<>+24(SB)/4, $0x3fd9db23
+DATA eight3fd9db23<>+28(SB)/4, $0x3fd9db23
+GLOBL eight3fd9db23<>(SB), RODATA|NOPTR, $32
+
+// func expSumsAVX2(sums *[8]float64, x *float32, top float32, groups int)
+// Requires: AVX, AVX2
+TEXT ·expSumsAVX2(SB), NOSPLIT, $0-32
+	MOVQ         sums+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSS top+16(FP), Y0
+	MOVQ         groups+24(FP), DX
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	TESTQ        DX, DX
+	JZ           group_done
+
+group:
+	VMOVUPS      (CX), Y3
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      eight42d00000<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y5
+	VMOVUPS      eightc2d00000<>+0(SB), Y3
+	VMAXPS       Y5, Y3, Y5
+	VMULPS       eight3fb8aa3b<>+0(SB), Y5, Y3
+	VADDPS       eight4b400000<>+0(SB), Y3, Y3
+	VSUBPS       eight4b400000<>+0(SB), Y3, Y4
+	VMULPS       eight3f317200<>+0(SB), Y4, Y6
+	VSUBPS       Y6, Y5, Y5
+	VMULPS       eight35bfbe8e<>+0(SB), Y4, Y6
+	VSUBPS       Y6, Y5, Y5
+	VMULPS       eight39500d01<>+0(SB), Y5, Y6
+	VADDPS       eight3ab60b61<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       eight3c088889<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       eight3d2aaaab<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       eight3e2aaaab<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       eight3f000000<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       eight3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VADDPS       eight3f800000<>+0(SB), Y6, Y6
+	VPSUBD       eight4b400000<>+0(SB), Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       eight0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VPADDD       eight0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y6, Y6
+	VCMPPS       $0x05, eight0d800000<>+0(SB), Y6, Y3
+	VANDPS       Y3, Y6, Y6
+	VMOVUPS      Y6, (CX)
+	VCVTPS2PD    X6, Y3
+	VADDPD       Y3, Y1, Y1
+	VEXTRACTF128 $0x01, Y6, X3
+	VCVTPS2PD    X3, Y3
+	VADDPD       Y3, Y2, Y2
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          group
+
+group_done:
+	VMOVUPD Y1, (AX)
+	VMOVUPD Y2, 32(AX)
+	VZEROUPPER
+	RET
+
+DATA eight0d800000<>+0(SB)/4, $0x0d800000
+DATA eight0d800000<>+4(SB)/4, $0x0d800000
+DATA eight0d800000<>+8(SB)/4, $0x0d800000
+DATA eight0d800000<>+12(SB)/4, $0x0d800000
+DATA eight0d800000<>+16(SB)/4, $0x0d800000
+DATA eight0d800000<>+20(SB)/4, $0x0d800000
+DATA eight0d800000<>+24(SB)/4, $0x0d800000
+DATA eight0d800000<>+28(SB)/4, $0x0d800000
+GLOBL eight0d800000<>(SB), RODATA|NOPTR, $32
+
+// func largestAVX2(x *float32, groups int) (top float32)
+// Requires: AVX, SSE
+TEXT ·largestAVX2(SB), NOSPLIT, $0-20
+	MOVQ    x+0(FP), AX
+	MOVQ    groups+8(FP), CX
+	VMOVUPS (AX), Y0
+	TESTQ   CX, CX
+	JZ      group_done
+
+group:
+	VMAXPS (AX), Y0, Y0
+	ADDQ   $0x20, AX
+	DECQ   CX
+	JNZ    group
+
+group_done:
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X1
+	VMOVHLPS     X1, X1, X0
+	VMAXPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VMAXSS       X0, X1, X1
+	MOVSS        X1, top+16(FP)
+	VZEROUPPER
+	RET
+
+// func squaresAVX2(sums *[4]float64, x *float32, mean float64, quads int)
+// Requires: AVX
+TEXT ·squaresAVX2(SB), NOSPLIT, $0-32
+	MOVQ         sums+0(FP), AX
+	MOVQ         x+8(FP), CX
+	VBROADCASTSD mean+16(FP), Y0
+	MOVQ         quads+24(FP), DX
+	VXORPS       Y1, Y1, Y1
+	VMOVUPD      (AX), Y1
+	TESTQ        DX, DX
+	JZ           quad_done
+
+quad:
+	VCVTPS2PD (CX), Y2
+	VSUBPD    Y0, Y2, Y2
+	VMULPD    Y2, Y2, Y2
+	VADDPD    Y2, Y1, Y1
+	ADDQ      $0x10, CX
+	DECQ      DX
+	JNZ       quad
+
+quad_done:
+	VMOVUPD Y1, (AX)
 	VZEROUPPER
 	RET
 

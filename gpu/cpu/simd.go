@@ -19,6 +19,20 @@ type kernels struct {
 	panel func(acc, w *float32, x []*float32, steps int)
 	// reduce sums n accumulators of eight lanes.
 	reduce func(dst, acc *float32, n int)
+
+	// Of groups of eight elements; see vectors.go and exp.go.
+	addScaled   func(dst, x *float32, w float32, groups int)
+	scale       func(x *float32, w float32, groups int)
+	scaleEach   func(dst, x, weights *float32, w float32, groups int)
+	activations [3]func(dst, gate, up *float32, groups int) // by gpu.Activation
+	expSums     func(sums *[8]float64, x *float32, top float32, groups int)
+	largest     func(x *float32, groups int) float32
+	squares     func(sums *[4]float64, x *float32, mean float64, quads int)
+
+	// scores are the products of one or two query heads with quads of keys, weigh adds weighted values to one or two heads' outputs,
+	// 32 or 8 columns wide. Strides are in bytes; see attention.go.
+	scores [2]func(dst *float32, dstStride int, q *float32, qStride int, keys *float32, keyStride, quads, steps int, scale float32)
+	weigh  [2][2]func(dst *float32, dstStride int, weights *float32, weightStride int, values *float32, valueStride, positions int)
 }
 
 // formatKernels take steps of a fixed number of weights, a multiple of eight and of the format's block.

@@ -5,6 +5,7 @@ package cpu
 import (
 	"golang.org/x/sys/cpu"
 
+	"shoal/gpu"
 	"shoal/rdrr/quant"
 )
 
@@ -17,6 +18,12 @@ func detect() []*kernels {
 		return nil
 	}
 	avx2 := &kernels{name: "AVX2", tile: 2, panel: panelTile2, reduce: reduceAVX2}
+	avx2.addScaled, avx2.scale, avx2.scaleEach = addScaledAVX2, scaleAVX2, scaleEachAVX2
+	avx2.activations = [3]func(dst, gate, up *float32, groups int){gpu.SiLU: siluAVX2, gpu.GELUTanh: geluTanhAVX2, gpu.SwiGLUOAI: swigluOAIAVX2}
+	avx2.expSums, avx2.largest, avx2.squares = expSumsAVX2, largestAVX2, squaresAVX2
+	avx2.scores[0], avx2.scores[1] = scores1AVX2, scores2AVX2
+	avx2.weigh[0][0], avx2.weigh[0][1] = weigh1x4AVX2, weigh1x1AVX2
+	avx2.weigh[1][0], avx2.weigh[1][1] = weigh2x4AVX2, weigh2x1AVX2
 	avx2.formats = [numFormats]formatKernels{
 		quant.F32:    {8, 32, decodeF32AVX2, dotF32AVX2},
 		quant.F16:    {8, 16, decodeF16AVX2, dotF16AVX2},

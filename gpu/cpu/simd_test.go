@@ -119,3 +119,89 @@ func sameBits(t *testing.T, what string, got, want []float32) {
 		}
 	}
 }
+
+// TestVectorBits compares attention, norms, activations and sums with those of the Go code.
+func TestVectorBits(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	normal := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(rng.NormFloat64() * 4)
+		}
+		return x
+	}
+	// results runs everything on one device.
+	results := func(k *kernels, x [][]float32, s gpu.Attention, n int) []float32 {
+		d := New(1)
+		d.kernels = k
+		defer d.Close()
+		var b []gpu.Buffer
+		for _, data := range x {
+			buffer, _ := d.NewBuffer("x", gpu.F32, len(data))
+			if err := d.WriteFloats(buffer, 0, data); err != nil {
+				t.Fatal(err)
+			}
+			b = append(b, buffer)
+		}
+		p := d.Begin()
+		var reads []gpu.Readback
+		var all [][]float32
+		output := func(n int) gpu.Buffer {
+			buffer, _ := d.NewBuffer("y", gpu.F32, n)
+			all = append(all, make([]float32, n))
+			reads = append(reads, gpu.Readback{From: buffer, Floats: all[len(all)-1]})
+			return buffer
+		}
+		p.Attention(output(s.Rows*s.Heads*s.ValueDim), b[0], b[1], b[2], nil, s)
+		s.Window = 9
+		p.Attention(output(s.Rows*s.Heads*s.ValueDim), b[0], b[1], b[2], b[3], s)
+		p.RMSNorm(output(2*n), b[4], b[5], gpu.Norm{Rows: 2, Width: n, Eps: 1e-6})
+		p.LayerNorm(output(2*n), b[4], b[5], b[6], gpu.Norm{Rows: 2, Width: n, Eps: 1e-6})
+		for _, a := range []gpu.Activation{gpu.SiLU, gpu.GELUTanh, gpu.SwiGLUOAI} {
+			p.Activate(output(n), b[5], b[6], n, a)
+		}
+		sum := output(n)
+		p.Add(sum, b[5], n)
+		p.Combine(sum, b[4], b[3], 1, 2, n)
+		if err := p.Submit(reads...); err != nil {
+			t.Fatal(err)
+		}
+		var flat []float32
+		for _, y := range all {
+			flat = append(flat, y...)
+		}
+		return flat
+	}
+	for range 200 {
+		kv := 1 + rng.IntN(2)
+		s := gpu.Attention{Rows: 1 + rng.IntN(4), Start: rng.IntN(90), KVHeads: kv, Heads: kv * (1 + rng.IntN(5)), KeyDim: 8 * (1 + rng.IntN(9)), ValueDim: 1 + rng.IntN(99), Scale: 0.1}
+		if rng.IntN(4) == 0 {
+			s.KeyDim++
+		}
+		s.KeyStride, s.ValueStride = kv*s.KeyDim+rng.IntN(3), kv*s.ValueDim+rng.IntN(3)
+		n := 1 + rng.IntN(70)
+		positions := s.Start + s.Rows
+		x := [][]float32{normal(s.Rows * s.Heads * s.KeyDim), normal(positions * s.KeyStride), normal(positions * s.ValueStride), normal(s.Heads + 1), normal(2 * n), normal(n), normal(n)}
+		for i, v := range []float32{0, 88, -88, 104, -104, 1e5, -1e5, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())} {
+			if i < n {
+				x[5+rng.IntN(2)][rng.IntN(n)] = v
+			}
+		}
+		want := results(nil, x, s, n)
+		for _, k := range available {
+			sameBits(t, fmt.Sprintf("%s %+v n=%d", k, s, n), results(k, x, s, n), want)
+		}
+	}
+}
+
+func TestExp(t *testing.T) {
+	for x := float32(-110); x < 88.7; x += 0.00137 {
+		want := math.Exp(float64(x))
+		if got := float64(exp32(x)); math.Abs(got-want) > 2.5*0x1p-23*want+0x1p-149 {
+			t.Fatalf("exp(%v) = %v, want %v: %.2g ULP", x, got, want, (got-want)/want*0x1p23)
+		}
+	}
+	if got := exp32(float32(math.NaN())); got == got {
+		t.Fatal("exp(NaN) is", got)
+	}
+}

@@ -71,6 +71,10 @@ func decodeKernel(f format) {
 	c := load(f)
 	counted("step", n, func() {
 		f.decode(src, scratch, c, func(w VecVirtual, group int) { VMOVUPS(w, at(dst, panelRow*group)) })
+		// Chunks of panelCols weights are decoded, of one row after the other: this row's next comes in the next round.
+		for i := 0; i < f.bytes; i += 64 {
+			PREFETCHT0(at(src, 256/f.weights*f.bytes+i))
+		}
 		ADDQ(U32(f.bytes), src)
 		ADDQ(U32(f.weights/8*panelRow), dst)
 	})

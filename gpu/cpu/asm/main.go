@@ -29,6 +29,7 @@ func main() {
 		panelAVX512(n)
 	}
 	reduce()
+	vectors()
 	features()
 	Generate()
 }
