@@ -15,9 +15,7 @@ import (
 // List returns the adapters of this machine. An empty list is no error.
 func List() (list []Adapter, err error) {
 	defer recovered(&err)
-	instance := newInstance()
-	defer instance.Release()
-	for i, a := range instance.EnumerateAdapters(nil) {
+	for i, a := range instance().EnumerateAdapters(nil) {
 		list = append(list, describe(i, a))
 		a.Release()
 	}
@@ -27,8 +25,7 @@ func List() (list []Adapter, err error) {
 // New opens a device.
 func New(o Options) (dev gpu.Device, err error) {
 	defer recovered(&err)
-	instance := newInstance()
-	adapters := instance.EnumerateAdapters(nil)
+	adapters := instance().EnumerateAdapters(nil)
 	var list []Adapter
 	for i, a := range adapters {
 		list = append(list, describe(i, a))
@@ -36,9 +33,6 @@ func New(o Options) (dev gpu.Device, err error) {
 	defer func() {
 		for _, a := range adapters {
 			a.Release()
-		}
-		if err != nil {
-			instance.Release()
 		}
 	}()
 	if o.Adapter == "" {
@@ -52,7 +46,7 @@ func New(o Options) (dev gpu.Device, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("WebGPU adapter %d (%s): %w", n, list[n].Name, err)
 	}
-	d, err := newDevice(instance, raw, list[n], o.BindingLimit)
+	d, err := newDevice(raw, list[n], o.BindingLimit)
 	if err != nil {
 		return nil, fmt.Errorf("WebGPU adapter %d (%s): %w", n, list[n].Name, err)
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	paramBytes    = 64   // of one dispatch; the largest Params of the shaders
-	maxDispatches = 2048 // of one command buffer
+	paramBytes    = 64  // of one dispatch; the largest Params of the shaders
+	maxDispatches = 128 // of one command buffer: the device runs it while the next is encoded
 	writePiece    = 16 << 20
 	writeBacklog  = 64 << 20 // bytes written that may wait, in the library's own staging memory, for a submission
 )
@@ -33,12 +33,12 @@ type Device struct {
 
 	// mu is held for every call of the native library: error scopes and bind groups are per device.
 	mu       sync.Mutex
-	instance *wgpu.Instance
 	raw      *wgpu.Device // nil once closed
 	queue    *wgpu.Queue
-	params   *memory   // parameters of the dispatches of one command buffer, paramStride apart
-	none     *memory   // bound where an optional buffer is missing
-	staging  []*memory // idle buffers that passes are read back through
+	params   *memory              // parameters of the dispatches of one command buffer, paramStride apart
+	none     *memory              // bound where an optional buffer is missing
+	memories map[*memory]struct{} // all that is not freed
+	staging  []*memory            // idle buffers that passes are read back through
 	kernels  map[shaders.Variant]*kernel
 	groups   map[groupKey]*wgpu.BindGroup
 	slabs    []*slab
@@ -50,7 +50,7 @@ type Device struct {
 
 var errClosed = errors.New("webgpu: the device is closed")
 
-func newDevice(instance *wgpu.Instance, raw *wgpu.Device, a Adapter, bindingLimit int64) (*Device, error) {
+func newDevice(raw *wgpu.Device, a Adapter, bindingLimit int64) (*Device, error) {
 	limits := raw.GetLimits().Limits
 	d := &Device{
 		info: gpu.Info{
@@ -60,8 +60,9 @@ func newDevice(instance *wgpu.Instance, raw *wgpu.Device, a Adapter, bindingLimi
 		bindingLimit: clampInt(limits.MaxStorageBufferBindingSize),
 		bufferLimit:  clampInt(min(limits.MaxBufferSize, limits.MaxStorageBufferBindingSize)),
 		paramStride:  max(paramBytes, int(limits.MinUniformBufferOffsetAlignment)),
-		instance:     instance, raw: raw, queue: raw.GetQueue(),
+		raw:          raw, queue: raw.GetQueue(),
 		kernels: map[shaders.Variant]*kernel{}, groups: map[groupKey]*wgpu.BindGroup{},
+		memories: map[*memory]struct{}{},
 	}
 	if bindingLimit > 0 {
 		d.bindingLimit = min(d.bindingLimit, bindingLimit)
@@ -87,7 +88,7 @@ func (d *Device) BindingLimit() int64 { return d.bindingLimit }
 // Allocated is the memory in use by buffers, matrices and this package's own.
 func (d *Device) Allocated() int64 { return d.allocated.Load() }
 
-// Close frees the device. Buffers and matrices that were not freed become useless, and calls with them errors.
+// Close frees the device and its buffers and matrices. Calls with them are errors from now on, but for Free.
 func (d *Device) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,15 +103,11 @@ func (d *Device) Close() {
 	for _, k := range d.kernels {
 		k.release()
 	}
-	for _, m := range append(d.staging, d.params, d.none) {
+	for m := range d.memories { // or they would keep the library's device
 		d.release(m)
-	}
-	for _, s := range d.slabs {
-		d.release(s.m) // its mapping is done, or left to the library
 	}
 	d.queue.Release()
 	d.raw.Release()
-	d.instance.Release()
 	d.raw = nil
 }
 

@@ -53,6 +53,7 @@ func (d *Device) allocate(label string, size int, usage wgpu.BufferUsage) (*memo
 	}
 	d.lastID++
 	m.id = d.lastID
+	d.memories[m] = struct{}{}
 	if !m.host {
 		d.allocated.Add(int64(size))
 	}
@@ -72,6 +73,7 @@ func (d *Device) release(m *memory) {
 	}
 	m.raw.Release()
 	m.raw, m.groups = nil, nil
+	delete(d.memories, m)
 	if !m.host {
 		d.allocated.Add(-int64(m.size))
 	}

@@ -66,6 +66,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/cogentcore/webgpu/wgpu"
@@ -77,18 +78,19 @@ func deviceRef(d *wgpu.Device) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe
 
 func bufferRef(b *wgpu.Buffer) unsafe.Pointer { return (*[2]unsafe.Pointer)(unsafe.Pointer(b))[1] }
 
-// newInstance returns the entry to the library.
-func newInstance() *wgpu.Instance {
+// instance is the process's entry to the library. It is never released: a driver that is unloaded and loaded again with every
+// device fails after a dozen times.
+var instance = sync.OnceValue(func() *wgpu.Instance {
 	wgpu.SetLogLevel(wgpu.LogLevelOff)
 	// Mesa's layer that prefers one adapter asks a Wayland compositor, and prints an error where there is none. Here the
 	// adapter is chosen by the caller.
 	if _, set := os.LookupEnv("NODEVICE_SELECT"); !set {
 		_ = os.Setenv("NODEVICE_SELECT", "1")
 	}
-	instance := new(wgpu.Instance)
-	*(*unsafe.Pointer)(unsafe.Pointer(instance)) = C.create_instance()
-	return instance
-}
+	i := new(wgpu.Instance)
+	*(*unsafe.Pointer)(unsafe.Pointer(i)) = C.create_instance()
+	return i
+})
 
 // guard runs f and returns its error, or else what the native library reported meanwhile, out of memory included, or a panic of
 // the binding. Without it such a report would end the process. The caller holds the device's lock, because the library keeps
