@@ -3,9 +3,11 @@ package convert
 import (
 	"bytes"
 	"math"
+	"slices"
 	"testing"
 
 	"shoal/rdrr"
+	"shoal/rdrr/convert/gguf"
 	"shoal/rdrr/quant"
 )
 
@@ -71,5 +73,46 @@ func TestWhatGGUFHolds(t *testing.T) {
 		if recoded := len(e.report.Recoded) == 1; recoded != (c.spec.Role == rdrr.RoleMatrix && c.from != c.to) {
 			t.Errorf("%s of %v: reported %v", c.from, c.spec.Shape, e.report.Recoded)
 		}
+	}
+}
+
+// TestQ5IsReadExactly compares with weights worked out from the format's formula.
+func TestQ5IsReadExactly(t *testing.T) {
+	const rows, cols = 3, 64
+	r := uint32(7)
+	stored := make([]byte, 5+rows*cols/q5Block*q5Bytes)
+	for i := range stored {
+		r = r*1664525 + 1013904223
+		stored[i] = byte(r >> 24)
+	}
+	var want []float32
+	for b := stored[5:]; len(b) > 0; b = b[q5Bytes:] {
+		quant.Encode(quant.F16, b[:2], []float32{0.25 * float32(len(want)+1)})
+		high := uint32(b[2]) | uint32(b[3])<<8 | uint32(b[4])<<16 | uint32(b[5])<<24
+		for i := range q5Block {
+			low := uint32(b[6+i%16] & 15)
+			if i >= 16 {
+				low = uint32(b[6+i%16] >> 4)
+			}
+			want = append(want, 0.25*float32(len(want)-i+1)*float32(int(low|high>>i&1<<4)-16))
+		}
+	}
+	raw := ggufTensor{Tensor: gguf.Tensor{Name: "x", GGML: ggmlQ5, Shape: []int{rows, cols}, Offset: 5}, stored: bytes.NewReader(stored)}
+	x, err := raw.asQ8()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := x.floats()
+	if err != nil || x.Type != quant.Q8_0 || !slices.Equal(got, want) {
+		t.Errorf("%s: %v, want %v, error %v", x.Type, got[:8], want[:8], err)
+	}
+	second, err := x.read(2*q8Bytes, 2*q8Bytes)
+	whole, _ := x.bytes()
+	if err != nil || !bytes.Equal(second, whole[2*q8Bytes:4*q8Bytes]) {
+		t.Errorf("the second row alone differs, error %v", err)
+	}
+	raw.stored = bytes.NewReader(stored[:len(stored)-1])
+	if _, err := raw.asQ8(); err == nil {
+		t.Error("a truncated file: no error")
 	}
 }

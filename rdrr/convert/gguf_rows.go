@@ -9,12 +9,18 @@ import (
 	"shoal/rdrr/quant"
 )
 
+// maxMerged bounds the experts of one layer, far above any published model.
+const maxMerged = 1 << 14
+
 // cutExperts cuts the merged tensor of a layer's experts apart by its bytes: rows are stored whole, so no block is touched.
 func cutExperts(t ggufTensor, layer int, parts []rdrr.ExpertPart) ([]Stored, error) {
 	if len(t.Shape) < 2 || t.Shape[1]%len(parts) != 0 {
 		return nil, fmt.Errorf("has shape %v, want [experts, rows, columns], or [experts, rows] for biases", t.Shape)
 	}
 	experts := t.Shape[0]
+	if experts > maxMerged {
+		return nil, fmt.Errorf("has %d experts, at most %d are read", experts, maxMerged)
+	}
 	shape := append([]int{t.Shape[1] / len(parts)}, t.Shape[2:]...)
 	n := t.Size / int64(experts*len(parts))
 	var out []Stored

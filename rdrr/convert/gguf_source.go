@@ -33,7 +33,9 @@ type ggufModel struct {
 // ggufTensor is a tensor and the part that holds it.
 type ggufTensor struct {
 	gguf.Tensor
-	part *gguf.File
+	part   *gguf.File
+	q5     bool        // stored as Q5_0, given as Q8_0
+	stored io.ReaderAt // of q5: the file
 }
 
 // OpenGGUF opens a GGUF file as a checkpoint. Of a file that was split, any part may be named; all are opened. The weights stay
@@ -122,7 +124,7 @@ func (g *ggufModel) openPart(path string, i, n int) error {
 		if _, ok := g.places[t.Name]; ok {
 			return fmt.Errorf("a second tensor %s", t.Name)
 		}
-		g.places[t.Name] = ggufTensor{t, part}
+		g.places[t.Name] = ggufTensor{Tensor: t, part: part, stored: f}
 	}
 	g.parts = append(g.parts, part)
 	return nil
@@ -161,14 +163,20 @@ func (g *ggufModel) tensor(name string) (ggufTensor, error) {
 	if !ok {
 		return t, fmt.Errorf("there is no tensor %s", name)
 	}
+	if t.GGML == ggmlQ5 {
+		return t.asQ8()
+	}
 	if t.Type == quant.Invalid {
-		return t, fmt.Errorf("tensor %s is stored as %v, which cannot be read: want F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K or MXFP4", name, t.GGML)
+		return t, fmt.Errorf("tensor %s is stored as %v, which cannot be read: want F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K, Q6_K, MXFP4 or Q5_0", name, t.GGML)
 	}
 	return t, nil
 }
 
-// read returns n of a tensor's stored bytes from offset on.
+// read returns n of the bytes of a tensor's rows from offset on.
 func (t ggufTensor) read(offset, n int64) ([]byte, error) {
+	if t.q5 {
+		return t.readQ5(offset, n)
+	}
 	r, err := t.part.Data(t.Tensor)
 	if err != nil {
 		return nil, err
