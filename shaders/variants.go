@@ -71,7 +71,7 @@ type Tile struct {
 var (
 	scalarTile = Tile{Scalar, 16, 1, 1}
 	vectorTile = []Tile{{Vec4, 16, 2, 1}, {Vec4, 64, 2, 1}} // few activation rows
-	batchTile  = []Tile{{Vec4, 16, 4, 8}, {Vec4, 64, 4, 8}} // many
+	batchTile  = []Tile{{Vec4, 16, 4, 4}, {Vec4, 64, 4, 4}} // many
 )
 
 // attentionColumns is COLUMNS of attention.wgsl.
@@ -104,7 +104,7 @@ func ProductTile(access Access, units, n int) Tile {
 	if units >= 48 {
 		long = 1
 	}
-	if n >= 4 {
+	if n >= 3 {
 		return batchTile[long]
 	}
 	return vectorTile[long]

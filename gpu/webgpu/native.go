@@ -72,7 +72,8 @@ import (
 	"github.com/cogentcore/webgpu/wgpu"
 )
 
-// The binding's handles are structs that begin with C pointers which it does not export: Instance{ref}, Device{ref}, Buffer{deviceRef, ref}.
+// The binding's handles are structs that begin with C pointers which it does not export: Instance{ref}, Device{ref} and
+// Buffer{deviceRef, ref}.
 
 func deviceRef(d *wgpu.Device) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(d)) }
 

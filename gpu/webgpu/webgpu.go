@@ -1,12 +1,12 @@
 // Package webgpu is the gpu.Device of graphics cards: Vulkan, Metal and Direct3D 12 through wgpu-native and its Go binding, which
 // need cgo. Built without cgo, [New] and [List] return an error that says so, and the program runs on gpu/cpu.
 //
-// A [Pass] is a list of dispatches until Submit encodes it under the device's lock: one command buffer, the parameters of all
-// dispatches in one write to one uniform buffer, and one staging buffer for what is read back. Writes and submissions are
-// ordered by the queue, so that nothing else orders them. Shaders come from package shaders, compiled at first use; bind groups
-// are kept until one of their buffers is freed.
+// A pass is a list of dispatches until Submit encodes it under the device's lock, in command buffers of some hundred, so that the
+// device runs one while the next is encoded. Small writes and the dispatches' parameters travel in one mapped buffer with the
+// submission that needs them, and what is read back in another. The queue keeps writes and submissions in order; nothing else
+// does. Shaders come from package shaders, compiled at first use; bind groups are kept until one of their buffers is freed.
 //
-// Weights stay in their quantised blocks: [layout] says how the blocks of each format lie in device memory. A stack of matrices
+// Weights stay in their quantised blocks: layout.go says how the blocks of each format lie in device memory. A stack of matrices
 // that is larger than the largest storage binding of the adapter is split at row borders, and a product runs once per part.
 //
 // What the native library calls an error becomes a Go error, of Submit if not of the call itself; so does a panic of the
