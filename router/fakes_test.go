@@ -24,14 +24,15 @@ const toyLayers, toyVocab = 4, 50
 // toy is a Sequence in plain Go: attention is a running mean of what the layer has seen, routes follow from the activations.
 // Everything depends on everything before, so a wrong row or a wrong order of sums shows in the tokens.
 type toy struct {
-	history [toyLayers][][]float32 // normed rows by position
-	pos     int
-	x       [][]float32
-	h       [][]float32
-	routes  model.Routes
-	layer   int
-	next    string // the call that must follow, as the contract has it
-	steps   []int  // rows of each step
+	history  [toyLayers][][]float32 // normed rows by position
+	pos      int
+	capacity int // 0: endless
+	x        [][]float32
+	h        [][]float32
+	routes   model.Routes
+	layer    int
+	next     string // the call that must follow, as the contract has it
+	steps    []int  // rows of each step
 }
 
 var _ Sequence = (*toy)(nil)
@@ -45,6 +46,13 @@ func (s *toy) expect(call string, layer int) error {
 
 func (s *toy) Position() int { return s.pos }
 
+func (s *toy) Capacity() int {
+	if s.capacity == 0 {
+		return math.MaxInt
+	}
+	return s.capacity
+}
+
 func (s *toy) Truncate(pos int) error {
 	for l := range s.history {
 		s.history[l] = s.history[l][:min(pos, len(s.history[l]))]
@@ -56,6 +64,9 @@ func (s *toy) Truncate(pos int) error {
 func (s *toy) Embed(tokens []int) error {
 	if len(tokens) == 0 {
 		return errors.New("no tokens")
+	}
+	if s.pos+len(tokens) > s.Capacity() {
+		return errors.New("no room")
 	}
 	s.x, s.layer, s.next = nil, 0, "Attend"
 	for _, token := range tokens {

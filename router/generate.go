@@ -30,6 +30,7 @@ func (s *Session) Generate(ctx context.Context, r Request) (Report, error) {
 	clock := newClock()
 	report := Report{PromptTokens: len(r.Prompt), Tokens: []int{}}
 	s.tally = &tally{}
+	s.guess.begin()
 
 	err := s.generate(ctx, r, &report, clock)
 	switch {
@@ -41,7 +42,8 @@ func (s *Session) Generate(ctx context.Context, r Request) (Report, error) {
 	}
 	clock.fill(&report)
 	s.tally.fill(&report)
-	report.LawShare = lawShare(report.TokensPerSecond, report.RemoteLayersPerToken, report.RTT)
+	s.guess.fill(&report)
+	report.LawShare = lawShare(report)
 	return report, err
 }
 
@@ -50,31 +52,93 @@ func (s *Session) generate(ctx context.Context, r Request, report *Report, clock
 		return err
 	}
 	sampler := NewSampler(r.Sampling)
-	next := r.Prompt
+	next := r.Prompt // what the sequence has not taken yet
 	for len(report.Tokens) < r.MaxTokens {
+		var draft guess
+		if len(report.Tokens) > 0 {
+			draft = s.guess.draft(ctx, append(s.text, next...), s.room(r.MaxTokens-len(report.Tokens)), sampler)
+		}
+		begin := time.Now()
+		logits, draft, err := s.verify(ctx, next, draft)
+		if err != nil {
+			return err
+		}
+		tokens, drawErr := r.draw(sampler, logits, draft.tokens)
+		if len(tokens) > 0 {
+			clock.pass(s.tally.endPass(), len(tokens))
+			if len(report.Tokens) > 0 {
+				s.guess.learn(draft, tokens, time.Since(begin).Seconds())
+			}
+		}
+		said, stop, emitErr := r.emit(ctx, tokens, report)
+		surplus := len(draft.tokens) - max(said-1, 0) // guesses after the last token said leave the sequence
+		if err := errors.Join(emitErr, drawErr, s.Truncate(s.Position()-surplus)); err != nil || stop {
+			return err
+		}
+		next = tokens[len(tokens)-1:]
+	}
+	report.Stopped = "length"
+	return nil
+}
+
+// room is how many tokens may be guessed when that many are wanted: the pass makes one more than were right, goes through
+// the layers at once, and ends where plain decoding would at the latest.
+func (s *Session) room(wanted int) int {
+	return min(wanted, s.config.Chunk, s.seq.Capacity()-s.Position()) - 1
+}
+
+// verify takes tokens and the guesses after them through the model. It returns the logits [1 + guesses, vocab] after the last
+// token and after each guess, and the guesses that are among them: if only they need experts that are lost, none is.
+func (s *Session) verify(ctx context.Context, next []int, draft guess) ([]float32, guess, error) {
+	if len(draft.tokens) == 0 {
 		logits, err := s.Step(ctx, next)
+		return logits, draft, err
+	}
+	logits, err := s.Score(ctx, append(next[:len(next):len(next)], draft.tokens...))
+	var missing *MissingError
+	if errors.As(err, &missing) && ctx.Err() == nil {
+		s.guess.stop()
+		draft.tokens = nil
+		logits, err = s.Step(ctx, next)
+	}
+	return logits, draft, err
+}
+
+// draw returns the tokens that plain decoding would make of logits [1 + len(draft), vocab]: after each guess that is the token
+// drawn before it there is one more. Every token takes its own random number, whether or not it was guessed.
+func (r Request) draw(sampler *Sampler, logits []float32, draft []int) (tokens []int, err error) {
+	vocab := len(logits) / (1 + len(draft))
+	for i := range 1 + len(draft) {
+		token, err := sampler.Sample(logits[i*vocab:][:vocab])
 		if err != nil {
-			return err
+			return tokens, err
 		}
-		token, err := sampler.Sample(logits)
-		if err != nil {
-			return err
+		tokens = append(tokens, token)
+		if i == len(draft) || token != draft[i] || slices.Contains(r.Stop, token) {
+			break
 		}
-		clock.pass(s.tally.endPass())
+	}
+	return tokens, nil
+}
+
+// emit puts tokens into the report and shows them. It returns how many it took, a token that ends the text among them.
+func (r Request) emit(ctx context.Context, tokens []int, report *Report) (said int, stop bool, err error) {
+	for i, token := range tokens {
+		if err := ctx.Err(); err != nil && i > 0 { // the pass of the first was over before
+			return i, false, err
+		}
 		if slices.Contains(r.Stop, token) {
 			report.Stopped = "stop"
-			return nil
+			return i + 1, true, nil
 		}
 		report.Tokens = append(report.Tokens, token)
 		if r.OnToken != nil {
 			if err := r.OnToken(token); err != nil {
-				return err
+				return i + 1, false, err
 			}
 		}
-		next = []int{token}
 	}
-	report.Stopped = "length"
-	return nil
+	return len(tokens), false, nil
 }
 
 func (r Request) validate() error {
@@ -86,41 +150,4 @@ func (r Request) validate() error {
 		errs = append(errs, fmt.Errorf("max tokens %d: want at least 1", r.MaxTokens))
 	}
 	return errors.Join(errs...)
-}
-
-// clock times a generation: the prompt's pass up to the first token, and the passes after it.
-type clock struct {
-	begin, first, last time.Time
-	prompt, decode     passTally
-	passes             int64 // after the first token
-}
-
-func newClock() *clock { return &clock{begin: time.Now()} }
-
-// pass notes a pass that made a token.
-func (c *clock) pass(p passTally) {
-	c.last = time.Now()
-	if c.first.IsZero() {
-		c.first, c.prompt = c.last, p
-		return
-	}
-	c.passes++
-	c.decode.remoteLayers += p.remoteLayers
-	c.decode.roundTrips += p.roundTrips
-}
-
-func (c *clock) fill(r *Report) {
-	if c.first.IsZero() {
-		return
-	}
-	r.TimeToFirstToken = milliseconds(c.first.Sub(c.begin))
-	counted, passes := c.prompt, int64(1)
-	if c.passes > 0 {
-		counted, passes = c.decode, c.passes
-		r.TokensPerSecond = float64(c.passes) / max(c.last.Sub(c.first).Seconds(), 1e-9)
-	} else if len(r.Tokens) > 0 {
-		r.TokensPerSecond = float64(len(r.Tokens)) / max(c.first.Sub(c.begin).Seconds(), 1e-9)
-	}
-	r.RoundTripsPerToken = float64(counted.roundTrips) / float64(passes)
-	r.RemoteLayersPerToken = float64(counted.remoteLayers) / float64(passes)
 }

@@ -11,9 +11,21 @@ type Report struct {
 	TokensPerSecond  float64 `json:"tokens_per_second"` // after the first token
 	TimeToFirstToken float64 `json:"time_to_first_token_ms"`
 
-	// Per pass that made one token; of the prompt's passes if there were no others.
-	RoundTripsPerToken   float64 `json:"round_trips_per_token"`
+	// RoundTripsPerToken is the network round trips that follow each other, over the tokens they made; of the prompt's passes
+	// if there were no others.
+	RoundTripsPerToken float64 `json:"round_trips_per_token"`
+	// RemoteLayersPerToken is how many layers with experts elsewhere a token passes through. Tokens verified in one pass do so
+	// together.
 	RemoteLayersPerToken float64 `json:"remote_layers_per_token"`
+
+	// Passes, TokensPerPass are of the passes after the first token: as many as tokens if nothing is guessed.
+	Passes        int     `json:"passes"`
+	TokensPerPass float64 `json:"tokens_per_pass"`
+	// Drafted tokens were guessed and verified; those Accepted are in the text.
+	Drafted  int64 `json:"drafted"`
+	Accepted int64 `json:"accepted"`
+	// DraftError is why a drafter was not asked any more. It is no error of the text.
+	DraftError string `json:"draft_error,omitempty"`
 
 	RemoteCalls   int64 `json:"remote_calls"`
 	Hedges        int64 `json:"hedges"`
@@ -24,7 +36,7 @@ type Report struct {
 	// RTT is the mean over calls of the peers' round trip times: as their Runners tell through [Pinged], at most their fastest
 	// answers.
 	RTT float64 `json:"rtt_ms"`
-	// LawShare is the share reached of the speed that 1 / (remote layers x RTT) allows, 0 without remote layers.
+	// LawShare is the share reached of the speed that tokens per pass / (remote layers x RTT) allows, 0 without remote layers.
 	LawShare float64 `json:"law_share"`
 
 	Peers []PeerReport `json:"peers"`
@@ -41,7 +53,10 @@ type PeerReport struct {
 	BytesReceived int64   `json:"bytes_received"`
 }
 
-// lawShare is tokens per second over 1 / (remote layers x RTT).
-func lawShare(tokensPerSecond, remoteLayers, rttMilliseconds float64) float64 {
-	return tokensPerSecond * remoteLayers * rttMilliseconds / 1000
+// lawShare is tokens per second over tokens per pass / (remote layers x RTT).
+func lawShare(r Report) float64 {
+	if r.TokensPerPass == 0 {
+		return 0
+	}
+	return r.TokensPerSecond * r.RemoteLayersPerToken * r.RTT / 1000 / r.TokensPerPass
 }

@@ -35,12 +35,12 @@ func (s Sampling) Validate() error {
 // Sampler draws tokens. It belongs to one session.
 type Sampler struct {
 	sampling Sampling
-	rng      *rand.Rand
+	source   *rand.PCG
 }
 
 // NewSampler returns a sampler that starts at the seed.
 func NewSampler(s Sampling) *Sampler {
-	return &Sampler{s, rand.New(rand.NewPCG(s.Seed, 0x5368_6f61_6c00_0001))}
+	return &Sampler{s, rand.NewPCG(s.Seed, 0x5368_6f61_6c00_0001)}
 }
 
 // Sample returns the token drawn from logits [vocab]. It uses one random number for each token, none if greedy.
@@ -48,7 +48,13 @@ func (s *Sampler) Sample(logits []float32) (int, error) {
 	if s.sampling.Temperature == 0 {
 		return argmax(logits)
 	}
-	return choose(logits, s.sampling, s.rng.Float64())
+	return choose(logits, s.sampling, rand.New(s.source).Float64())
+}
+
+// fork returns a sampler that will draw with the same random numbers.
+func (s *Sampler) fork() *Sampler {
+	source := *s.source
+	return &Sampler{s.sampling, &source}
 }
 
 // argmax returns the lowest index of the largest logit.

@@ -22,6 +22,7 @@ import (
 // Sequence is the trunk of a model running one token sequence, as *model.Sequence does.
 type Sequence interface {
 	Position() int
+	Capacity() int // the most tokens that it can hold
 	Truncate(pos int) error
 	Embed(tokens []int) error
 	Attend(layer int) error
@@ -77,6 +78,10 @@ type Config struct {
 	Mode    Mode
 	// Chunk is how many tokens of a prompt go through the layers at once, 128 by default; at most the trunk's Rows.
 	Chunk int
+	// Drafters guess tokens for [Session.Generate] to verify; none: every pass makes one token. They belong to the session.
+	Drafters []Drafter
+	// Draft is how many tokens to guess for a pass; 0: whatever promises the most speed, none if that is plain decoding.
+	Draft int
 }
 
 // Session is one token sequence on its way through the model. It belongs to one goroutine.
@@ -84,7 +89,9 @@ type Session struct {
 	seq    Sequence
 	config Config
 	routed []bool // by layer: it has routed experts
+	text   []int  // the tokens of the sequence that came by this session
 	tally  *tally
+	guess  *speculation
 }
 
 // NewSession returns a session at the sequence's position. The sequence must not be used by anybody else meanwhile.
@@ -92,7 +99,7 @@ func NewSession(seq Sequence, c Config) (*Session, error) {
 	if c.Chunk <= 0 {
 		c.Chunk = 128
 	}
-	s := &Session{seq: seq, config: c, routed: make([]bool, c.Layers), tally: &tally{}}
+	s := &Session{seq: seq, config: c, routed: make([]bool, c.Layers), tally: &tally{}, guess: newSpeculation(c.Drafters, c.Draft)}
 	if c.MoE == nil {
 		return s, nil
 	}
@@ -137,15 +144,24 @@ func (s *Session) Coverage() error {
 func (s *Session) Position() int { return s.seq.Position() }
 
 // Truncate forgets the tokens from pos on.
-func (s *Session) Truncate(pos int) error { return s.seq.Truncate(pos) }
+func (s *Session) Truncate(pos int) error {
+	before := s.seq.Position() - len(s.text)
+	if err := s.seq.Truncate(pos); err != nil {
+		return err
+	}
+	s.text = s.text[:min(max(pos-before, 0), len(s.text))]
+	return nil
+}
 
 // Step takes tokens through the model and returns the logits [vocab] after the last of them. Many tokens go in chunks. If it
 // fails, the sequence is where it was before.
 func (s *Session) Step(ctx context.Context, tokens []int) (logits []float32, err error) {
-	start := s.seq.Position()
+	start, all := s.seq.Position(), tokens
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.seq.Truncate(start))
+		} else {
+			s.text = append(s.text, all...)
 		}
 	}()
 	for len(tokens) > s.config.Chunk {
@@ -172,6 +188,7 @@ func (s *Session) Score(ctx context.Context, tokens []int) (logits []float32, er
 	if err != nil {
 		return nil, errors.Join(err, s.seq.Truncate(start))
 	}
+	s.text = append(s.text, tokens...)
 	return logits, nil
 }
 

@@ -1,0 +1,42 @@
+package router
+
+import "time"
+
+// clock times a generation: the prompt's pass up to the first token, and the passes after it.
+type clock struct {
+	begin, first, last time.Time
+	prompt, decode     passTally
+	passes, tokens     int // after the first token
+}
+
+func newClock() *clock { return &clock{begin: time.Now()} }
+
+// pass notes a pass that made tokens.
+func (c *clock) pass(p passTally, tokens int) {
+	c.last = time.Now()
+	if c.first.IsZero() {
+		c.first, c.prompt = c.last, p
+		return
+	}
+	c.passes++
+	c.tokens += tokens
+	c.decode.remoteLayers += p.remoteLayers
+	c.decode.roundTrips += p.roundTrips
+}
+
+func (c *clock) fill(r *Report) {
+	if c.first.IsZero() {
+		return
+	}
+	r.TimeToFirstToken = milliseconds(c.first.Sub(c.begin))
+	counted, passes, tokens := c.prompt, 1, 1
+	if c.passes > 0 {
+		counted, passes, tokens = c.decode, c.passes, c.tokens
+		r.TokensPerSecond = float64(c.tokens) / max(c.last.Sub(c.first).Seconds(), 1e-9)
+	} else if len(r.Tokens) > 0 {
+		r.TokensPerSecond = float64(len(r.Tokens)) / max(c.first.Sub(c.begin).Seconds(), 1e-9)
+	}
+	r.Passes, r.TokensPerPass = c.passes, float64(tokens)/float64(passes)
+	r.RoundTripsPerToken = float64(counted.roundTrips) / float64(tokens)
+	r.RemoteLayersPerToken = float64(counted.remoteLayers) / float64(passes)
+}

@@ -1,0 +1,296 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"shoal/experts"
+	"shoal/experts/runnertest"
+)
+
+// guesser is a Drafter that knows a text and lies at times.
+type guesser struct {
+	text  []int
+	lies  float64 // share of guesses that are wrong
+	most  int     // guesses at once, 0: as many as asked for
+	fails error
+	rng   *rand.Rand
+	asked int
+}
+
+func (g *guesser) Prior() []float64 { return []float64{.5, .5} }
+
+func (g *guesser) Look(text []int) (token, grade int) { return -1, 0 }
+
+func (g *guesser) Draft(_ context.Context, text []int, n int, _ *Sampler) ([]int, error) {
+	if g.asked++; g.fails != nil {
+		return nil, g.fails
+	}
+	if g.most > 0 {
+		n = min(n, g.most)
+	}
+	out := make([]int, n)
+	for i := range out {
+		if at := len(text) + i; at < len(g.text) {
+			out[i] = g.text[at]
+		}
+		if g.rng.Float64() < g.lies {
+			out[i] = g.rng.IntN(toyVocab)
+		}
+	}
+	return out, nil
+}
+
+// guessingSession has all experts in one plain Runner, and drafters.
+func guessingSession(draft int, drafters ...Drafter) *Session {
+	s, err := NewSession(&toy{}, Config{
+		Model: toyDigest, Layers: toyLayers, MoE: &toyMoE, Experts: runnertest.Random(toyMoE, runnertest.All(toyMoE), 1), Chunk: 6,
+		Drafters: drafters, Draft: draft,
+	})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+var samplings = map[string]Sampling{
+	"greedy": {}, "sampled": {Temperature: 1, Seed: 5}, "cut": {Temperature: 1.5, TopK: 12, TopP: .9, Seed: 2},
+}
+
+// Whatever is guessed, and however much of it is right: the tokens, what the sequence holds afterwards and why it ended are
+// those of plain decoding.
+func TestGuessesDoNotShow(t *testing.T) {
+	type end struct {
+		name    string
+		request Request
+	}
+	enough := errors.New("enough")
+	for name, sampling := range samplings {
+		plainly, err := guessingSession(0).Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 60, Sampling: sampling})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := plainly.Tokens
+		text := slices.Concat(toyPrompt, all)
+		ends := []end{
+			{"length", Request{MaxTokens: 50}}, {"one token", Request{MaxTokens: 1}}, {"two tokens", Request{MaxTokens: 2}},
+			{"stop", Request{MaxTokens: 50, Stop: []int{all[len(all)/2]}}}, {"stop at once", Request{MaxTokens: 50, Stop: []int{all[0]}}},
+			{"enough", Request{MaxTokens: 50}}, {"cancelled", Request{MaxTokens: 50}},
+		}
+		drafters := map[string]func() []Drafter{
+			"lookup": func() []Drafter { return []Drafter{NewLookup()} },
+			"same model": func() []Drafter {
+				return []Drafter{NewModelDrafter(guessingSession(0), toyVocab)}
+			},
+			"both": func() []Drafter { return []Drafter{NewLookup(), NewModelDrafter(guessingSession(0), toyVocab)} },
+		}
+		for _, lies := range []float64{0, .2, .6, 1} {
+			drafters[fmt.Sprintf("%v lies", lies)] = func() []Drafter {
+				return []Drafter{&guesser{text: text, lies: lies, rng: rand.New(rand.NewPCG(1, 2))}}
+			}
+		}
+		for drafter, make := range drafters {
+			for _, draft := range []int{0, 1, 4, 100} {
+				for _, end := range ends {
+					what := fmt.Sprintf("%s, %s, %d guesses, %s", name, drafter, draft, end.name)
+					run := func(s *Session) (Report, []int, error) {
+						ctx, cancel := context.WithCancel(t.Context())
+						defer cancel()
+						r := end.request
+						r.Prompt, r.Sampling = toyPrompt, sampling
+						var seen []int
+						r.OnToken = func(token int) error {
+							if seen = append(seen, token); len(seen) == 23 && end.name == "enough" {
+								return enough
+							} else if len(seen) == 23 && end.name == "cancelled" {
+								cancel()
+							}
+							return nil
+						}
+						report, err := s.Generate(ctx, r)
+						return report, seen, err
+					}
+					plain, guessing := guessingSession(0), guessingSession(draft, make()...)
+					want, wantSeen, wantErr := run(plain)
+					got, seen, err := run(guessing)
+					if !slices.Equal(got.Tokens, want.Tokens) || !slices.Equal(seen, wantSeen) || fmt.Sprint(err) != fmt.Sprint(wantErr) || got.Stopped != want.Stopped {
+						t.Fatalf("%s: %v, %s, %v\nplain %v, %s, %v", what, got.Tokens, got.Stopped, err, want.Tokens, want.Stopped, wantErr)
+					}
+					if guessing.Position() != plain.Position() || !slices.Equal(guessing.text, plain.text) {
+						t.Fatalf("%s: holds %d tokens %v, plain %d %v", what, guessing.Position(), guessing.text, plain.Position(), plain.text)
+					}
+					if draft > 0 && drafter == "0 lies" && end.name == "length" && (got.Accepted != got.Drafted || got.TokensPerPass < 1.9) {
+						t.Errorf("%s: %d of %d right, %v tokens a pass", what, got.Accepted, got.Drafted, got.TokensPerPass)
+					}
+					if draft > 0 && drafter == "same model" && end.name == "length" && got.Accepted < got.Drafted {
+						t.Errorf("%s: a model was wrong of itself: %d of %d right", what, got.Accepted, got.Drafted)
+					}
+					// The next text goes on from the same state.
+					if end.name == "enough" {
+						more := Request{Prompt: want.Tokens[22:], MaxTokens: 10, Sampling: sampling}
+						a, err := plain.Generate(t.Context(), more)
+						b, err2 := guessing.Generate(t.Context(), more)
+						if err != nil || err2 != nil || !slices.Equal(a.Tokens, b.Tokens) {
+							t.Fatalf("%s, continued: %v, %v; plain %v, %v", what, b.Tokens, err2, a.Tokens, err)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A small context ends a text where it ends plain decoding, with the same error.
+func TestGuessesStayInTheContext(t *testing.T) {
+	for room := len(toyPrompt); room < len(toyPrompt)+20; room++ {
+		run := func(drafters ...Drafter) (Report, error) {
+			s := guessingSession(7, drafters...)
+			s.seq.(*toy).capacity = room
+			return s.Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 40})
+		}
+		want, wantErr := run()
+		got, err := run(&guesser{text: slices.Concat(toyPrompt, alone(t.Context(), 40)), rng: rand.New(rand.NewPCG(1, 1))})
+		if !slices.Equal(got.Tokens, want.Tokens) || len(got.Tokens) != room-len(toyPrompt)+1 || err == nil || err.Error() != wantErr.Error() {
+			t.Errorf("context of %d: %d tokens, %v; plain %d, %v", room, len(got.Tokens), err, len(want.Tokens), wantErr)
+		}
+		// A drafter's own context may be shorter.
+		model := guessingSession(0)
+		model.seq.(*toy).capacity = room
+		got, err = guessingSession(7, NewModelDrafter(model, toyVocab)).Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 40})
+		if err != nil || len(got.Tokens) != 40 || got.DraftError != "" {
+			t.Errorf("drafter's context of %d: %d tokens, %v, %s", room, len(got.Tokens), err, got.DraftError)
+		}
+	}
+}
+
+func TestDrafterFails(t *testing.T) {
+	bad := &guesser{fails: errors.New("no more guesses")}
+	s := guessingSession(0, bad)
+	for range 2 {
+		asked := bad.asked
+		r, err := s.Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 40})
+		if err != nil || r.DraftError != "no more guesses" || bad.asked != asked+1 {
+			t.Errorf("%v, %q, asked %d times", err, r.DraftError, bad.asked-asked)
+		}
+		if err := s.Truncate(0); err != nil || len(s.text) != 0 {
+			t.Error(err, s.text)
+		}
+	}
+}
+
+// A guess that needs an expert nobody holds any more does not end a text that does not need it.
+func TestGuessNeedsALostExpert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		swarm := newToySwarm(experts.SetOf(0, 1, 2, 3, 4, 5, 6, 7))
+		swarm.peers[0].delay = func(int) time.Duration { return ms }
+		rows := int64(0)
+		swarm.peers[0].fail = func(call int) error { // it answers nothing but single tokens after the prompt
+			before := rows
+			if rows = swarm.peers[0].rows.Load(); call >= 9 && rows > before+1 {
+				return experts.ErrGone
+			}
+			return nil
+		}
+		config := swarm.session(Exact).config
+		config.Drafters, config.Draft = []Drafter{&guesser{rng: rand.New(rand.NewPCG(1, 1))}}, 3
+		s, err := NewSession(&toy{}, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 20})
+		if err != nil || !slices.Equal(r.Tokens, alone(t.Context(), 20)) || r.Drafted != 0 || r.Passes != 19 {
+			t.Errorf("%v, %v, %d drafted, %d passes", r.Tokens, err, r.Drafted, r.Passes)
+		}
+	})
+}
+
+// The report counts tokens, not passes; the law has as many tokens a pass as were made.
+func TestReportOfGuesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		swarm := newToySwarm(experts.SetOf(0, 1, 2, 3, 4, 5, 6, 7))
+		swarm.peers[0].delay = func(int) time.Duration { return 10 * ms }
+		config := swarm.session(Fast).config
+		config.Drafters = []Drafter{&guesser{text: slices.Concat(toyPrompt, alone(t.Context(), 21)), most: 3, rng: rand.New(rand.NewPCG(1, 1))}}
+		config.Draft = 8
+		s, err := NewSession(&toy{}, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 21})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near := func(name string, got, want float64) {
+			if math.Abs(got-want) > 1e-6*want {
+				t.Errorf("%s = %v, want %v", name, got, want)
+			}
+		}
+		near("tokens per pass", r.TokensPerPass, 4)
+		near("tokens per second", r.TokensPerSecond, 4000./30)
+		near("round trips", r.RoundTripsPerToken, 3./4)
+		near("remote layers", r.RemoteLayersPerToken, 3)
+		near("share of the law", r.LawShare, 1)
+		if r.Passes != 5 || r.Drafted != 15 || r.Accepted != 15 || len(r.Tokens) != 21 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// A drafter that draws from the same distribution with the same random numbers is always right.
+func TestForkedSampler(t *testing.T) {
+	s := NewSampler(Sampling{Temperature: 1, Seed: 3})
+	logits := make([]float32, 100)
+	for range 5 {
+		fork := s.fork()
+		var want, got []int
+		for range 10 {
+			a, _ := fork.Sample(logits)
+			want = append(want, a)
+		}
+		for range 10 {
+			a, _ := s.Sample(logits)
+			got = append(got, a)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v, forked %v", got, want)
+		}
+	}
+}
+
+// With no guess right, the credit bounds what is lost, whatever a row costs.
+func TestCreditBoundsLosses(t *testing.T) {
+	for _, slope := range []float64{0, .01, .05, .1, .3, 1, 1.5} {
+		for _, passes := range []int{40, 100, 1000} {
+			s := newSpeculation([]Drafter{&guesser{rng: rand.New(rand.NewPCG(1, 1)), text: make([]int, 100000), lies: 1}}, 0)
+			s.begin()
+			c := passCost{1, slope}
+			total := 0.
+			for i := range passes {
+				g := s.draft(t.Context(), make([]int, i+1), maxDraft, NewSampler(Sampling{}))
+				for j := range g.tokens {
+					g.tokens[j] = 1
+				}
+				g.seconds = 0
+				total += c.pass(len(g.tokens))
+				s.learn(g, []int{0}, c.pass(len(g.tokens)))
+			}
+			if ratio := float64(passes) / total; ratio < .95 {
+				t.Errorf("%d passes, %v for a row: %.3f times as fast", passes, slope, ratio)
+			}
+		}
+	}
+}
+
+func TestNewSessionWithoutDrafters(t *testing.T) {
+	r, err := guessingSession(5).Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 5})
+	if err != nil || r.Drafted != 0 || r.Passes != 4 || r.TokensPerPass != 1 || r.DraftError != "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
