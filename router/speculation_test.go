@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"shoal/experts"
 	"shoal/experts/runnertest"
 )
@@ -67,79 +69,73 @@ var samplings = map[string]Sampling{
 // Whatever is guessed, and however much of it is right: the tokens, what the sequence holds afterwards and why it ended are
 // those of plain decoding.
 func TestGuessesDoNotShow(t *testing.T) {
-	type end struct {
-		name    string
-		request Request
-	}
 	enough := errors.New("enough")
+	type outcome struct {
+		tokens, seen, held []int
+		stopped, err       string
+		position           int
+		continued          []int
+	}
+	run := func(s *Session, r Request, then string) (Report, outcome) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var o outcome
+		r.Prompt = toyPrompt
+		r.OnToken = func(token int) error {
+			o.seen = append(o.seen, token)
+			switch {
+			case len(o.seen) == 23 && then == "enough":
+				return enough
+			case len(o.seen) == 23 && then == "cancelled":
+				cancel()
+			}
+			return nil
+		}
+		report, err := s.Generate(ctx, r)
+		o.tokens, o.held, o.stopped, o.err, o.position = report.Tokens, slices.Clone(s.text), report.Stopped, fmt.Sprint(err), s.Position()
+		if then == "enough" { // the next text goes on from the same state
+			more, err := s.Generate(t.Context(), Request{Prompt: o.tokens[22:], MaxTokens: 10, Sampling: r.Sampling})
+			if err != nil {
+				t.Error(err)
+			}
+			o.continued = more.Tokens
+		}
+		return report, o
+	}
 	for name, sampling := range samplings {
-		plainly, err := guessingSession(0).Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 60, Sampling: sampling})
+		plain, err := guessingSession(0).Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 60, Sampling: sampling})
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := plainly.Tokens
+		all := plain.Tokens
 		text := slices.Concat(toyPrompt, all)
-		ends := []end{
-			{"length", Request{MaxTokens: 50}}, {"one token", Request{MaxTokens: 1}}, {"two tokens", Request{MaxTokens: 2}},
-			{"stop", Request{MaxTokens: 50, Stop: []int{all[len(all)/2]}}}, {"stop at once", Request{MaxTokens: 50, Stop: []int{all[0]}}},
-			{"enough", Request{MaxTokens: 50}}, {"cancelled", Request{MaxTokens: 50}},
-		}
 		drafters := map[string]func() []Drafter{
-			"lookup": func() []Drafter { return []Drafter{NewLookup()} },
-			"same model": func() []Drafter {
-				return []Drafter{NewModelDrafter(guessingSession(0), toyVocab)}
-			},
-			"both": func() []Drafter { return []Drafter{NewLookup(), NewModelDrafter(guessingSession(0), toyVocab)} },
+			"lookup":     func() []Drafter { return []Drafter{NewLookup()} },
+			"same model": func() []Drafter { return []Drafter{NewModelDrafter(guessingSession(0), toyVocab)} },
+			"both":       func() []Drafter { return []Drafter{NewLookup(), NewModelDrafter(guessingSession(0), toyVocab)} },
 		}
 		for _, lies := range []float64{0, .2, .6, 1} {
 			drafters[fmt.Sprintf("%v lies", lies)] = func() []Drafter {
 				return []Drafter{&guesser{text: text, lies: lies, rng: rand.New(rand.NewPCG(1, 2))}}
 			}
 		}
-		for drafter, make := range drafters {
-			for _, draft := range []int{0, 1, 4, 100} {
-				for _, end := range ends {
-					what := fmt.Sprintf("%s, %s, %d guesses, %s", name, drafter, draft, end.name)
-					run := func(s *Session) (Report, []int, error) {
-						ctx, cancel := context.WithCancel(t.Context())
-						defer cancel()
-						r := end.request
-						r.Prompt, r.Sampling = toyPrompt, sampling
-						var seen []int
-						r.OnToken = func(token int) error {
-							if seen = append(seen, token); len(seen) == 23 && end.name == "enough" {
-								return enough
-							} else if len(seen) == 23 && end.name == "cancelled" {
-								cancel()
-							}
-							return nil
-						}
-						report, err := s.Generate(ctx, r)
-						return report, seen, err
+		for then, request := range map[string]Request{
+			"length": {MaxTokens: 50}, "one token": {MaxTokens: 1}, "two tokens": {MaxTokens: 2},
+			"stop": {MaxTokens: 50, Stop: []int{all[len(all)/2]}}, "stop at once": {MaxTokens: 50, Stop: []int{all[0]}},
+			"enough": {MaxTokens: 50}, "cancelled": {MaxTokens: 50},
+		} {
+			request.Sampling = sampling
+			_, want := run(guessingSession(0), request, then)
+			for drafter, make := range drafters {
+				for _, draft := range []int{0, 2, 100} {
+					what := fmt.Sprintf("%s, %s, %d guesses, %s", name, drafter, draft, then)
+					r, got := run(guessingSession(draft, make()...), request, then)
+					if diff := cmp.Diff(want, got, cmp.AllowUnexported(outcome{})); diff != "" {
+						t.Fatalf("%s: plain decoding -, with guesses +\n%s", what, diff)
 					}
-					plain, guessing := guessingSession(0), guessingSession(draft, make()...)
-					want, wantSeen, wantErr := run(plain)
-					got, seen, err := run(guessing)
-					if !slices.Equal(got.Tokens, want.Tokens) || !slices.Equal(seen, wantSeen) || fmt.Sprint(err) != fmt.Sprint(wantErr) || got.Stopped != want.Stopped {
-						t.Fatalf("%s: %v, %s, %v\nplain %v, %s, %v", what, got.Tokens, got.Stopped, err, want.Tokens, want.Stopped, wantErr)
-					}
-					if guessing.Position() != plain.Position() || !slices.Equal(guessing.text, plain.text) {
-						t.Fatalf("%s: holds %d tokens %v, plain %d %v", what, guessing.Position(), guessing.text, plain.Position(), plain.text)
-					}
-					if draft > 0 && drafter == "0 lies" && end.name == "length" && (got.Accepted != got.Drafted || got.TokensPerPass < 1.9) {
-						t.Errorf("%s: %d of %d right, %v tokens a pass", what, got.Accepted, got.Drafted, got.TokensPerPass)
-					}
-					if draft > 0 && drafter == "same model" && end.name == "length" && got.Accepted < got.Drafted {
-						t.Errorf("%s: a model was wrong of itself: %d of %d right", what, got.Accepted, got.Drafted)
-					}
-					// The next text goes on from the same state.
-					if end.name == "enough" {
-						more := Request{Prompt: want.Tokens[22:], MaxTokens: 10, Sampling: sampling}
-						a, err := plain.Generate(t.Context(), more)
-						b, err2 := guessing.Generate(t.Context(), more)
-						if err != nil || err2 != nil || !slices.Equal(a.Tokens, b.Tokens) {
-							t.Fatalf("%s, continued: %v, %v; plain %v, %v", what, b.Tokens, err2, a.Tokens, err)
-						}
+					right := drafter == "0 lies" || drafter == "same model"
+					if right && draft > 0 && then == "length" && (r.Accepted != r.Drafted || r.TokensPerPass < 2.5) {
+						t.Errorf("%s: %d of %d right, %v tokens a pass", what, r.Accepted, r.Drafted, r.TokensPerPass)
 					}
 				}
 			}
