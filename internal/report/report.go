@@ -35,7 +35,7 @@ type Computer struct {
 	CPU             string  `json:"cpu"`    // as the processor names itself
 	Threads         int     `json:"threads"`
 	MemoryBytes     int64   `json:"memory_bytes"` // 0: unknown
-	MemoryBandwidth float64 `json:"memory_bandwidth_gbps"`
+	MemoryBandwidth float64 `json:"memory_bandwidth_gbps"` // of all threads together
 }
 
 // Device is where the model was computed: the CPU, or one adapter of the machine.
@@ -207,7 +207,8 @@ func (r *Report) fits(path string, computer Computer, device Device) error {
 
 func (c Computer) name() string { return fmt.Sprintf("a %s computer with %s", c.System, c.CPU) }
 
-// Add puts a run into the file, which is made if it is not there. A file of another machine or device is an error.
+// Add puts a run into the file, which is made if it is not there. A file of another machine or device is an error. Of the
+// memory's speed the file keeps the best that was measured: other programs only take away from it.
 func Add(path string, computer Computer, device Device, run Run) error {
 	r, err := Read(path)
 	switch {
@@ -219,6 +220,7 @@ func Add(path string, computer Computer, device Device, run Run) error {
 		if err := r.fits(path, computer, device); err != nil {
 			return err
 		}
+		r.Computer.MemoryBandwidth = max(r.Computer.MemoryBandwidth, computer.MemoryBandwidth)
 	}
 	r.Runs = slices.DeleteFunc(r.Runs, func(old Run) bool { return old.Key() == run.Key() })
 	r.Runs = append(r.Runs, run)
