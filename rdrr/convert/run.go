@@ -108,6 +108,9 @@ func run(ctx context.Context, o Options) (Report, error) {
 		if err := w.Add(t); err != nil {
 			return Report{}, err
 		}
+		if j.stored.Done != nil {
+			j.stored.Done()
+		}
 		report.Tensors++
 		report.Parameters += j.weights()
 		report.Bytes += int64(len(t.Data))

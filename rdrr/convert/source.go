@@ -26,4 +26,7 @@ type Stored struct {
 	Type  quant.Type // the format that Load gives, without loss against the checkpoint
 	// Load returns the rows in blocks of Type: rows * Type.RowBytes(cols) bytes, which the caller must not write to.
 	Load func() ([]byte, error)
+	// Done, if it is not nil, is called when the bytes that Load returned are no longer used, so that their memory can serve the
+	// next tensor.
+	Done func()
 }

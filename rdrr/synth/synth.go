@@ -32,6 +32,7 @@ type Source struct {
 
 	mu     sync.Mutex
 	makers map[makerKey]*maker
+	memory []byte // of the last tensor, when it is done with; nil while it is in use
 }
 
 type makerKey struct {
@@ -105,7 +106,12 @@ func (s *Source) stored(spec rdrr.TensorSpec, t quant.Type, plusOne bool) conver
 	for _, d := range spec.Shape[:len(spec.Shape)-1] {
 		rows *= d
 	}
-	load := func() ([]byte, error) { return s.matrix(spec.Name, t, rows, cols), nil }
+	var used []byte
+	load := func() ([]byte, error) {
+		used = s.matrix(spec.Name, t, rows, cols)
+		return used, nil
+	}
+	done := func() { s.giveBack(used); used = nil }
 	switch {
 	case spec.Role == rdrr.RoleNorm:
 		value := float32(1)
@@ -116,7 +122,32 @@ func (s *Source) stored(spec rdrr.TensorSpec, t quant.Type, plusOne bool) conver
 	case spec.Role == rdrr.RoleVector:
 		load = func() ([]byte, error) { return s.vector(spec.Name, t, cols), nil }
 	}
-	return convert.Stored{Name: spec.Name, From: spec.Name, Shape: spec.Shape, Type: t, Load: load}
+	return convert.Stored{Name: spec.Name, From: spec.Name, Shape: spec.Shape, Type: t, Load: load, Done: done}
+}
+
+// take returns n bytes of any content, in the memory of a tensor before if that is free. New memory costs more time than the
+// weights that go into it.
+func (s *Source) take(n int) []byte {
+	s.mu.Lock()
+	memory := s.memory
+	s.memory = nil
+	s.mu.Unlock()
+	if cap(memory) >= n {
+		return memory[:n]
+	}
+	if n >= largeBytes {
+		memory = nil
+		debug.FreeOSMemory() // so that the tensor before is not there beside this one
+	}
+	return make([]byte, n)
+}
+
+func (s *Source) giveBack(memory []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cap(memory) > cap(s.memory) {
+		s.memory = memory
+	}
 }
 
 func constant(t quant.Type, n int, value float32) []byte {
@@ -154,10 +185,7 @@ const chunkBytes = 1 << 18
 func (s *Source) matrix(name string, t quant.Type, rows, cols int) []byte {
 	m := s.maker(t, cols)
 	size := t.RowBytes(cols)
-	if rows*size >= largeBytes {
-		debug.FreeOSMemory() // so that the tensor before is not there beside this one
-	}
-	out := make([]byte, rows*size)
+	out := s.take(rows * size)
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	step := max(1, chunkBytes/size)
