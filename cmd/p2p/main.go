@@ -12,6 +12,7 @@ type commands struct {
 	Generate   generateCommand   `cmd:"" help:"Continue a prompt, alone or against a swarm."`
 	Map        mapCommand        `cmd:"" help:"Show who holds which experts of a model."`
 	Convert    convertCommand    `cmd:"" help:"Turn a hub checkpoint into an artifact with one shard per expert."`
+	Synth      synthCommand      `cmd:"" help:"Make an artifact of a published model's shapes with random weights, to measure with."`
 	Inspect    inspectCommand    `cmd:"" help:"Show what an artifact holds."`
 	Verify     verifyCommand     `cmd:"" help:"Check every shard of an artifact against its hash."`
 	Test       testCommand       `cmd:"" help:"Compare a model's output with a reference."`
