@@ -34,7 +34,7 @@ type Computer struct {
 	System          string  `json:"system"` // "linux/amd64"
 	CPU             string  `json:"cpu"`    // as the processor names itself
 	Threads         int     `json:"threads"`
-	MemoryBytes     int64   `json:"memory_bytes"` // 0: unknown
+	MemoryBytes     int64   `json:"memory_bytes"`          // 0: unknown
 	MemoryBandwidth float64 `json:"memory_bandwidth_gbps"` // of all threads together
 }
 
