@@ -2,8 +2,8 @@ package router
 
 // How many guesses to verify in one pass. Pure functions and estimates; speculation.go applies them.
 
-// maxDraft is the most guesses in a pass.
-const maxDraft = 15
+// MaxDraft is the most guesses in a pass.
+const MaxDraft = 15
 
 // passCost is how long a pass takes: base with one row, perRow more for each further one. The unit does not matter.
 type passCost struct{ base, perRow float64 }

@@ -41,7 +41,7 @@ func TestDraftLength(t *testing.T) {
 func TestDraftLengthIsTheBest(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for range 2000 {
-		p, c, most := rng.Float64(), passCost{.01 + rng.Float64(), rng.Float64() * rng.Float64()}, 1+rng.IntN(maxDraft)
+		p, c, most := rng.Float64(), passCost{.01 + rng.Float64(), rng.Float64() * rng.Float64()}, 1+rng.IntN(MaxDraft)
 		n, gain := draftLength(constant(p, most), c)
 		speed := func(n int) float64 {
 			return (1 - math.Pow(p, float64(n+1))) / (1 - p) / (c.base + float64(n)*c.perRow)

@@ -50,9 +50,9 @@ func (p *passTime) add(further int, seconds float64) float64 {
 	p.weight = p.weight*keepTime + 1
 	p.rows += (x - p.rows) / p.weight
 	p.time += (seconds - p.time) / p.weight
-	p.line = passCost{max(p.time-slope*p.rows, p.time/(2*maxDraft), math.SmallestNonzeroFloat64), slope}
+	p.line = passCost{max(p.time-slope*p.rows, p.time/(2*MaxDraft), math.SmallestNonzeroFloat64), slope}
 	return seconds
 }
 
 // next is the most guesses that may be tried: few at first, since what many cost is a guess as well.
-func (p *passTime) next() int { return min(2*p.reach+1, maxDraft) }
+func (p *passTime) next() int { return min(2*p.reach+1, MaxDraft) }

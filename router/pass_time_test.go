@@ -80,11 +80,11 @@ func TestPassTimeFollows(t *testing.T) {
 func TestPassTimeGrowsBySteps(t *testing.T) {
 	var p passTime
 	var got []int
-	for p.next() < maxDraft {
+	for p.next() < MaxDraft {
 		got = append(got, p.next())
 		p.add(p.next(), 1)
 	}
 	if len(got) != 3 || got[0] != 1 || got[1] != 3 || got[2] != 7 {
-		t.Errorf("tried %v guesses before %d", got, maxDraft)
+		t.Errorf("tried %v guesses before %d", got, MaxDraft)
 	}
 }

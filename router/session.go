@@ -80,7 +80,7 @@ type Config struct {
 	Chunk int
 	// Drafters guess tokens for [Session.Generate] to verify; none: every pass makes one token. They belong to the session.
 	Drafters []Drafter
-	// Draft is how many tokens to guess for a pass; 0: whatever promises the most speed, none if that is plain decoding.
+	// Draft is how many tokens to guess for a pass, at most [MaxDraft]; 0: whatever promises the most speed, none if that is plain decoding.
 	Draft int
 }
 

@@ -43,7 +43,7 @@ const (
 )
 
 func newSpeculation(drafters []Drafter, length int) *speculation {
-	s := &speculation{length: min(length, maxDraft)}
+	s := &speculation{length: min(length, MaxDraft)}
 	for _, d := range drafters {
 		s.drafters = append(s.drafters, &drafting{Drafter: d, odds: newOdds(d.Prior())})
 	}
@@ -67,7 +67,7 @@ type guess struct {
 
 // draft guesses at most n tokens, none if that promises no gain.
 func (s *speculation) draft(ctx context.Context, text []int, n int, sampler *Sampler) guess {
-	best, length := s.choose(text, min(n, maxDraft))
+	best, length := s.choose(text, min(n, MaxDraft))
 	if length == 0 {
 		return guess{}
 	}

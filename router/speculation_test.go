@@ -269,7 +269,7 @@ func TestCreditBoundsLosses(t *testing.T) {
 			c := passCost{1, slope}
 			total := 0.
 			for i := range passes {
-				g := s.draft(t.Context(), make([]int, i+1), maxDraft, NewSampler(Sampling{}))
+				g := s.draft(t.Context(), make([]int, i+1), MaxDraft, NewSampler(Sampling{}))
 				for j := range g.tokens {
 					g.tokens[j] = 1
 				}

@@ -30,6 +30,7 @@ func (f samplingFlags) sampling() router.Sampling {
 
 type generateCommand struct {
 	setup.EngineFlags
+	setup.SpeculationFlags
 	samplingFlags
 	JSON  bool `help:"Print one JSON object with text, tokens, speed, peers and map instead of streaming text."`
 	Stats bool `help:"Print speed, bytes and latency per peer after the text."`
@@ -46,6 +47,9 @@ func (c *generateCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
+	if err := engine.Speculate(ctx, c.SpeculationFlags); err != nil {
+		return err
+	}
 	return generate(ctx, engine, c.samplingFlags, output{json: c.JSON, stats: c.Stats})
 }
 
@@ -165,6 +169,12 @@ func printJSON(w io.Writer, v any) error {
 // printStats shows a report for people.
 func printStats(w io.Writer, r router.Report) {
 	fmt.Fprintf(w, "%d tokens, %.1f tokens/s, first after %.0f ms (prompt of %d)\n", len(r.Tokens), r.TokensPerSecond, r.TimeToFirstToken, r.PromptTokens)
+	if r.Drafted > 0 {
+		fmt.Fprintf(w, "%d of %d guessed tokens were right: %.2f tokens a pass\n", r.Accepted, r.Drafted, r.TokensPerPass)
+	}
+	if r.DraftError != "" {
+		fmt.Fprintf(w, "guessing ended early: %s\n", r.DraftError)
+	}
 	if r.RemoteCalls == 0 {
 		return
 	}

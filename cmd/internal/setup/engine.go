@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"shoal/cmd/internal/console"
-	"shoal/experts"
 	"shoal/experts/host"
 	"shoal/gpu"
 	"shoal/model"
@@ -21,9 +20,10 @@ type EngineFlags struct {
 	Model string `default:"demo" placeholder:"DIR" help:"Artifact (default: the small embedded demo model)."`
 	DeviceFlags
 	NetworkFlags
-	Mode  string        `enum:"exact,fast" default:"fast" help:"exact: float32, the tokens of one machine. fast: bfloat16 and one sum per peer."`
-	Local string        `placeholder:"LIST" help:"Layers whose experts this process holds itself, such as 0,1,46-47. Without --bootstrap it holds all."`
-	Wait  time.Duration `default:"20s" help:"How long to look for peers until every expert has one."`
+	Mode        string        `enum:"exact,fast" default:"fast" help:"exact: float32, the tokens of one machine. fast: bfloat16 and one sum per peer."`
+	Local       string        `placeholder:"LIST" help:"Layers whose experts this process holds itself, such as 0,1,46-47. Without --bootstrap it holds all."`
+	LocalMemory console.Size  `placeholder:"SIZE" help:"Memory for whole layers of experts in this process, such as 8GB: as many as fit, the first and the last first."`
+	Wait        time.Duration `default:"20s" help:"How long to look for peers until every expert has one."`
 }
 
 // Engine is a model that is ready to generate: trunk on a device, experts here or in the swarm.
@@ -34,6 +34,7 @@ type Engine struct {
 	Local     *host.Host     // nil: no experts in this process
 	Directory *p2p.Directory // nil: alone
 	config    router.Config
+	guesses   speculation
 	closers   []func()
 }
 
@@ -65,7 +66,7 @@ func (f EngineFlags) Open(ctx context.Context) (_ *Engine, err error) {
 	if e.config.Mode, err = router.ParseMode(f.Mode); err != nil {
 		return nil, err
 	}
-	layers, err := f.localLayers(e.config.MoE)
+	layers, err := f.localLayers(e)
 	if err != nil {
 		return nil, err
 	}
@@ -103,21 +104,6 @@ func (e *Engine) loadTrunk() (err error) {
 	e.onClose(e.Trunk.Close)
 	e.config = router.Config{Model: e.Model.Digest(), Layers: len(e.Trunk.Spec().Layers), MoE: e.Model.MoE()}
 	return nil
-}
-
-// localLayers are the layers whose experts this process runs itself: all of them if it is alone.
-func (f EngineFlags) localLayers(moe *rdrr.MoE) ([]int, error) {
-	switch {
-	case len(f.Bootstrap) == 0 && f.Local == "":
-		return moe.Layers, nil
-	case f.Local == "":
-		return nil, nil
-	}
-	layers, err := experts.ParseRanges("layer", f.Local, moe.Layers[len(moe.Layers)-1]+1)
-	if err != nil {
-		return nil, fmt.Errorf("--local: %w", err)
-	}
-	return layers, nil
 }
 
 // loadExperts loads all experts of the given layers.
@@ -218,7 +204,7 @@ func (e *Engine) runExperts(ctx context.Context, s *model.Sequence, layer int, h
 // Session is a sequence of tokens with its router. Close frees its cache.
 type Session struct {
 	*router.Session
-	seq *model.Sequence
+	seq, draft *model.Sequence // draft is nil unless a model guesses
 }
 
 // NewSession makes a session with room for that many tokens, at most the model's context.
@@ -227,18 +213,28 @@ func (e *Engine) NewSession(positions int) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &Session{seq: seq}
 	config := e.config
 	config.Chunk = e.Trunk.Rows()
-	session, err := router.NewSession(seq, config)
-	if err != nil {
-		seq.Close()
+	config.Draft = e.guesses.length
+	if config.Drafters, s.draft, err = e.drafters(positions); err != nil {
+		s.Close()
 		return nil, err
 	}
-	return &Session{Session: session, seq: seq}, nil
+	if s.Session, err = router.NewSession(seq, config); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close frees the session's cache.
-func (s *Session) Close() { s.seq.Close() }
+func (s *Session) Close() {
+	s.seq.Close()
+	if s.draft != nil {
+		s.draft.Close()
+	}
+}
 
 func (e *Engine) onClose(f func()) { e.closers = append(e.closers, f) }
 
