@@ -128,7 +128,7 @@ func (d *Device) multiply(m *matrix, products []product) {
 }
 
 // vectorSpeed is how many times more multiply-adds than Go code vector instructions do in the same time, or less.
-const vectorSpeed = 16
+const vectorSpeed = 32
 
 // multiplyRows computes rows from to before to of a product.
 func (m *matrix) multiplyRows(p *product, from, to int, s *scratch) {
