@@ -88,15 +88,17 @@ func (s *Session) room(wanted int) int {
 }
 
 // verify takes tokens and the guesses after them through the model. It returns the logits [1 + guesses, vocab] after the last
-// token and after each guess, and the guesses that are among them: if only they need experts that are lost, none is.
+// token and after each guess, and the guesses that are among them: none if they need experts that are lost, as long as the
+// token alone may still be tried before the user has waited too long for the news.
 func (s *Session) verify(ctx context.Context, next []int, draft guess) ([]float32, guess, error) {
 	if len(draft.tokens) == 0 {
 		logits, err := s.Step(ctx, next)
 		return logits, draft, err
 	}
+	begin := time.Now()
 	logits, err := s.Score(ctx, append(next[:len(next):len(next)], draft.tokens...))
 	var missing *MissingError
-	if errors.As(err, &missing) && ctx.Err() == nil {
+	if errors.As(err, &missing) && ctx.Err() == nil && time.Since(begin) < 2500*time.Millisecond {
 		s.guess.stop()
 		draft.tokens = nil
 		logits, err = s.Step(ctx, next)

@@ -157,7 +157,7 @@ func TestSpeculationOverALink(t *testing.T) {
 					const prompt, tokens = 200, 120
 					words := text.text(rand.New(rand.NewPCG(seed, 1)), prompt+tokens+1)
 					run := func(drafters ...Drafter) Report {
-						return simulate(t, l.seq, l.link, words, prompt, tokens, drafters...)
+						return simulate(t, l.seq, l.link, nil, words, prompt, tokens, drafters...)
 					}
 					plain, guessed := run(), run(NewLookup())
 					if !slices.Equal(guessed.Tokens, plain.Tokens) || !slices.Equal(plain.Tokens, words[prompt:prompt+tokens]) {
@@ -178,7 +178,26 @@ func TestSpeculationOverALink(t *testing.T) {
 	}
 }
 
-func simulate(t *testing.T, seq scripted, l link, words []int, prompt, tokens int, drafters ...Drafter) (r Report) {
+// Every layer that is held here saves its round trip.
+func TestLayersHeldHereOverALink(t *testing.T) {
+	words := uniformText(rand.New(rand.NewPCG(1, 1)), 200)
+	l := simulatedLinks[0]
+	all := simulate(t, l.seq, l.link, nil, words, 100, 60)
+	for here := range len(toyMoE.Layers) {
+		r := simulate(t, l.seq, l.link, toyMoE.Layers[:here], words, 100, 60)
+		left := len(toyMoE.Layers) - here
+		if r.RemoteLayersPerToken != float64(left) || r.RoundTripsPerToken != float64(left) {
+			t.Errorf("%d layers here: %v remote layers, %v round trips a token", here, r.RemoteLayersPerToken, r.RoundTripsPerToken)
+		}
+		ratio, want := r.TokensPerSecond/all.TokensPerSecond, float64(len(toyMoE.Layers))/float64(left)
+		if ratio < .95*want {
+			t.Errorf("%d of %d layers here: %.2f times as fast, want %.2f", here, len(toyMoE.Layers), ratio, want)
+		}
+	}
+}
+
+// simulate generates tokens after a prompt, with some layers held here and the others at the end of the link.
+func simulate(t *testing.T, seq scripted, l link, here, words []int, prompt, tokens int, drafters ...Drafter) (r Report) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		seq.text, seq.vocab = words, simulatedVocab
@@ -193,7 +212,10 @@ func simulate(t *testing.T, seq scripted, l link, words []int, prompt, tokens in
 		dir := &directory{}
 		dir.add(experts.Holder{Peer: "a", Holds: holds, Runner: &l})
 		swarm := NewSwarm(SwarmConfig{Model: toyDigest, MoE: toyMoE, Directory: dir})
-		s, err := NewSession(&seq, Config{Model: toyDigest, Layers: toyLayers, MoE: &toyMoE, Experts: swarm, Mode: Fast, Drafters: drafters})
+		s, err := NewSession(&seq, Config{
+			Model: toyDigest, Layers: toyLayers, MoE: &toyMoE, Experts: swarm, Mode: Fast, Drafters: drafters,
+			Device: func(layer int) (model.LayerExperts, bool) { return nil, slices.Contains(here, layer) },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

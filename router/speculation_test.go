@@ -207,6 +207,36 @@ func TestGuessNeedsALostExpert(t *testing.T) {
 	})
 }
 
+// The news that an expert is lost takes no longer because something was guessed.
+func TestLostExpertsWithGuesses(t *testing.T) {
+	for name, kill := range map[string]func(p *fakePeer){
+		"unreachable": func(p *fakePeer) { p.fail = dead(15, experts.ErrGone) },
+		"silent":      func(p *fakePeer) { p.hang = func(call int) bool { return call >= 15 } },
+		"busy":        func(p *fakePeer) { p.fail = dead(15, experts.ErrBusy) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			swarm := newToySwarm(experts.SetOf(0, 1, 2, 3), experts.SetOf(4, 5, 6, 7))
+			kill(swarm.peers[1])
+			config := swarm.session(Exact).config
+			text := slices.Concat(toyPrompt, alone(t.Context(), 100))
+			config.Drafters, config.Draft = []Drafter{&guesser{text: text, lies: .5, rng: rand.New(rand.NewPCG(1, 1))}}, 4
+			s, err := NewSession(&toy{}, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var last time.Time
+			r, err := s.Generate(t.Context(), Request{Prompt: toyPrompt, MaxTokens: 100, OnToken: func(int) error { last = time.Now(); return nil }})
+			var missing *MissingError
+			if !errors.As(err, &missing) || len(r.Tokens) == 0 || !slices.Equal(r.Tokens, alone(t.Context(), len(r.Tokens))) {
+				t.Errorf("%s: %v, %v", name, r.Tokens, err)
+			}
+			if took := time.Since(last); took > 5*time.Second {
+				t.Errorf("%s: the error took %v", name, took)
+			}
+		})
+	}
+}
+
 // The report counts tokens, not passes; the law has as many tokens a pass as were made.
 func TestReportOfGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -281,6 +311,18 @@ func TestCreditBoundsLosses(t *testing.T) {
 				t.Errorf("%d passes, %v for a row: %.3f times as fast", passes, slope, ratio)
 			}
 		}
+	}
+}
+
+// What guessing costs a pass beside the drafts themselves.
+func BenchmarkSpeculation(b *testing.B) {
+	text := uniformText(rand.New(rand.NewPCG(1, 1)), 2000+b.N)
+	s := newSpeculation([]Drafter{NewLookup()}, 0)
+	s.begin()
+	sampler := NewSampler(Sampling{})
+	for i := range b.N {
+		g := s.draft(b.Context(), text[:2000+i], MaxDraft, sampler)
+		s.learn(g, text[2000+i:][:1], .001)
 	}
 }
 
