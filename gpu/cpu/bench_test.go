@@ -55,15 +55,20 @@ func benchBuffer(b *testing.B, d *Device, n int) gpu.Buffer {
 	return buf
 }
 
-func BenchmarkMatMul(b *testing.B) {
+func BenchmarkMatMul(b *testing.B) { benchMatMul(b, benchFormats, Options{}) }
+
+// BenchmarkMatMulInt8 is BenchmarkMatMul with 8-bit activations.
+func BenchmarkMatMulInt8(b *testing.B) { benchMatMul(b, int8Formats, Options{Int8: true}) }
+
+func benchMatMul(b *testing.B, formats []quant.Type, o Options) {
 	for _, shape := range []struct {
 		name       string
 		n          int
 		rows, cols int
-	}{{"decode/q_proj", 1, 4096, 2048}, {"decode/o_proj", 1, 2048, 4096}, {"prefill32/q_proj", 32, 4096, 2048}} {
-		for _, t := range benchFormats {
+	}{{"decode/q_proj", 1, 4096, 2048}, {"decode/o_proj", 1, 2048, 4096}, {"prefill32/q_proj", 32, 4096, 2048}, {"prefill512/o_proj", 512, 2048, 4096}} {
+		for _, t := range formats {
 			b.Run(fmt.Sprintf("%s/%v", shape.name, t), func(b *testing.B) {
-				d := New(0)
+				d := Open(o)
 				defer d.Close()
 				w := benchMatrix(b, d, t, 1, shape.rows, shape.cols)
 				x, y := benchBuffer(b, d, shape.n*shape.cols), benchBuffer(b, d, shape.n*shape.rows)

@@ -22,18 +22,31 @@ import (
 type Device struct {
 	pool      *pool
 	kernels   *kernels // nil: Go code
+	int8      bool     // see Options
 	memory    int64    // of the machine, 0 if unknown
 	allocated atomic.Int64
 }
 
 var _ gpu.Device = (*Device)(nil)
 
+// Options choose how a device computes. The zero value is what [New] takes.
+type Options struct {
+	// Threads, the caller's included; 0 or less stands for GOMAXPROCS.
+	Threads int
+	// Int8 rounds activations to 8 bits in blocks of 32 before they are multiplied with weights of up to 8 bits (but for F8), which is
+	// several times faster and off by at most half of a step of 1/127 of a block's largest activation. See int8.go.
+	Int8 bool
+}
+
 // New returns a device with that many threads, the caller's included; 0 or less stands for GOMAXPROCS.
-func New(threads int) *Device {
-	if threads <= 0 {
-		threads = runtime.GOMAXPROCS(0)
+func New(threads int) *Device { return Open(Options{Threads: threads}) }
+
+// Open returns a device.
+func Open(o Options) *Device {
+	if o.Threads <= 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	d := &Device{pool: newPool(threads), memory: hostMemory()}
+	d := &Device{pool: newPool(o.Threads), int8: o.Int8, memory: hostMemory()}
 	if len(available) > 0 {
 		d.kernels = available[0]
 	}

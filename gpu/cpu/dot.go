@@ -92,12 +92,7 @@ func dotQ4K(row []byte, x []float32) float32 {
 	for len(row) >= 144 && len(x) >= 256 {
 		d, dmin, s := half(row), half(row[2:]), (*[12]byte)(row[4:])
 		for j := range 8 {
-			var sc, mn byte
-			if j < 4 {
-				sc, mn = s[j]&63, s[j+4]&63
-			} else {
-				sc, mn = s[j+4]&15|s[j-4]>>6<<4, s[j+4]>>4|s[j]>>6<<4
-			}
+			sc, mn := scaleK(s, j)
 			t.set(d*float32(sc), dmin*float32(mn))
 			a.nibbles(&t, (*[32]byte)(row[16+32*(j/2):]), (*[32]float32)(x[32*j:]), 4*(j&1))
 		}

@@ -220,6 +220,131 @@ func largestAVX2(x *float32, groups int) (top float32)
 //go:noescape
 func squaresAVX2(sums *[4]float64, x *float32, mean float64, quads int)
 
+// int8Q8_0x1AVX2 writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q8_0x1AVX2(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q8_0x4AVX2 writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q8_0x4AVX2(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q8_0x1VNNI writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q8_0x1VNNI(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q8_0x4VNNI writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q8_0x4VNNI(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_0x1AVX2 writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_0x1AVX2(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_0x4AVX2 writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_0x4AVX2(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_0x1VNNI writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_0x1VNNI(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_0x4VNNI writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_0x4VNNI(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8MXFP4x1AVX2 writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8MXFP4x1AVX2(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8MXFP4x4AVX2 writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8MXFP4x4AVX2(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8MXFP4x1VNNI writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8MXFP4x1VNNI(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8MXFP4x4VNNI writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8MXFP4x4VNNI(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_Kx1AVX2 writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_Kx1AVX2(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_Kx4AVX2 writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_Kx4AVX2(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_Kx1VNNI writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_Kx1VNNI(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q4_Kx4VNNI writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q4_Kx4VNNI(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q5_Kx1AVX2 writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q5_Kx1AVX2(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q5_Kx4AVX2 writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q5_Kx4AVX2(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q5_Kx1VNNI writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q5_Kx1VNNI(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q5_Kx4VNNI writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q5_Kx4VNNI(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q6_Kx1AVX2 writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q6_Kx1AVX2(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q6_Kx4AVX2 writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q6_Kx4AVX2(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// int8Q6_Kx1VNNI writes the products of 2 rows and 1 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q6_Kx1VNNI(a *byte, b *byte, x0 *byte, y *float32, chunks int, rest int)
+
+// int8Q6_Kx4VNNI writes the products of 1 rows and 4 quantised vectors, of chunks of 256 weights and rest blocks of 32.
+//
+//go:noescape
+func int8Q6_Kx4VNNI(a *byte, x0 *byte, x1 *byte, x2 *byte, x3 *byte, y *float32, chunks int, rest int)
+
+// quantizeAVX2 is quantizeBlock of gpu/cpu, for up to eight blocks of a chunk.
+//
+//go:noescape
+func quantizeAVX2(chunk *byte, x *float32, blocks int)
+
 // cpuid1 returns register ECX of CPUID's leaf 1.
 func cpuid1() (c uint32)
 

@@ -13,6 +13,8 @@ type product struct {
 	bias []float32
 	in   [][]float32
 	out  [][]float32
+
+	rounded [][]chunk // of each vector, with 8-bit activations
 }
 
 // MatMul implements gpu.Pass.
@@ -22,7 +24,7 @@ func (p *pass) MatMul(dst, x gpu.Buffer, w gpu.Matrix, bias gpu.Buffer, n int) {
 	}
 	if m, ok := p.matrix("matmul", w); ok {
 		p.record(func() {
-			p.dev.multiply(m, []product{{m.data[0], floats(bias), rowsOf(floats(x), n, m.cols), rowsOf(floats(dst), n, m.rows)}})
+			p.dev.multiply(m, []product{{data: m.data[0], bias: floats(bias), in: rowsOf(floats(x), n, m.cols), out: rowsOf(floats(dst), n, m.rows)}})
 		})
 	}
 }
@@ -40,7 +42,7 @@ func (p *pass) MatMulEach(dst, x gpu.Buffer, w gpu.Matrix, s gpu.Slices) {
 	p.record(func() {
 		products := make([]product, m.count)
 		for j := range products {
-			products[j] = product{m.data[j], nil, make([][]float32, s.Rows), make([][]float32, s.Rows)}
+			products[j] = product{data: m.data[j], in: make([][]float32, s.Rows), out: make([][]float32, s.Rows)}
 			for i := range s.Rows {
 				products[j].in[i] = floats(x)[s.XOffset+i*s.XRow+j*s.XStride:][:m.cols]
 				products[j].out[i] = floats(dst)[s.DOffset+i*s.DRow+j*s.DStride:][:m.rows]
@@ -112,6 +114,9 @@ func (d *Device) multiply(m *matrix, products []product) {
 		return
 	}
 	cost /= len(products)
+	if d.int8 && hasInt8(m.format, m.cols) {
+		d.round(products, m.cols)
+	}
 	if d.kernels != nil {
 		cost /= vectorSpeed
 	}
@@ -138,6 +143,10 @@ func (m *matrix) multiplyRows(p *product, from, to int, s *scratch) {
 				p.out[i][r] = plus(0, p.bias, r)
 			}
 		}
+		return
+	}
+	if p.rounded != nil {
+		m.multiplyInt8(m.dev.kernels, p, from, to)
 		return
 	}
 	if k := m.dev.kernels; k != nil {

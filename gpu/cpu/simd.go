@@ -20,6 +20,9 @@ type kernels struct {
 	// reduce sums n accumulators of eight lanes.
 	reduce func(dst, acc *float32, n int)
 
+	int8s          [numFormats]int8Kernels
+	quantiseBlocks func(chunk *byte, x *float32, blocks int)
+
 	// Of groups of eight elements; see vectors.go and exp.go.
 	addScaled   func(dst, x *float32, w float32, groups int)
 	scale       func(x *float32, w float32, groups int)

@@ -36,12 +36,34 @@ func detect() []*kernels {
 		quant.MXFP4:  {32, 17, decodeMXFP4AVX2, dotMXFP4AVX2},
 		quant.F8E4M3: {128, 132, decodeF8E4M3AVX2, dotF8E4M3AVX2},
 	}
+	avx2.quantiseBlocks = quantizeAVX2
+	avx2.int8s = [numFormats]int8Kernels{
+		quant.Q8_0:  {int8Q8_0x1AVX2, int8Q8_0x4AVX2},
+		quant.Q4_0:  {int8Q4_0x1AVX2, int8Q4_0x4AVX2},
+		quant.MXFP4: {int8MXFP4x1AVX2, int8MXFP4x4AVX2},
+		quant.Q4_K:  {int8Q4_Kx1AVX2, int8Q4_Kx4AVX2},
+		quant.Q5_K:  {int8Q5_Kx1AVX2, int8Q5_Kx4AVX2},
+		quant.Q6_K:  {int8Q6_Kx1AVX2, int8Q6_Kx4AVX2},
+	}
 	if !cpu.X86.HasAVX512F || !cpu.X86.HasAVX512DQ || !cpu.X86.HasAVX512VL || !cpu.X86.HasAVX512BW {
 		return []*kernels{avx2}
 	}
 	avx512 := *avx2
 	avx512.name, avx512.tile, avx512.panel = "AVX-512", 4, panelTile4
-	return []*kernels{&avx512, avx2}
+	if !cpu.X86.HasAVX512VNNI {
+		return []*kernels{&avx512, avx2}
+	}
+	vnni := avx512
+	vnni.name = "AVX-512 VNNI"
+	vnni.int8s = [numFormats]int8Kernels{
+		quant.Q8_0:  {int8Q8_0x1VNNI, int8Q8_0x4VNNI},
+		quant.Q4_0:  {int8Q4_0x1VNNI, int8Q4_0x4VNNI},
+		quant.MXFP4: {int8MXFP4x1VNNI, int8MXFP4x4VNNI},
+		quant.Q4_K:  {int8Q4_Kx1VNNI, int8Q4_Kx4VNNI},
+		quant.Q5_K:  {int8Q5_Kx1VNNI, int8Q5_Kx4VNNI},
+		quant.Q6_K:  {int8Q6_Kx1VNNI, int8Q6_Kx4VNNI},
+	}
+	return []*kernels{&vnni, &avx512, avx2}
 }
 
 func panelTile2(acc, w *float32, x []*float32, steps int) {

@@ -50,9 +50,9 @@ func TestKernelsBits(t *testing.T) {
 				for i := range x {
 					x[i] = float32(rng.NormFloat64())
 				}
-				want := product3(t, nil, format, data, x, c.n, c.rows, c.cols)
+				want := productOn(t, nil, false, format, data, x, c.n, c.rows, c.cols)
 				for _, k := range available {
-					got := product3(t, k, format, data, x, c.n, c.rows, c.cols)
+					got := productOn(t, k, false, format, data, x, c.n, c.rows, c.cols)
 					sameBits(t, fmt.Sprintf("%v %s %+v tame=%t", format, k, c, tame), got, want)
 				}
 			}
@@ -60,9 +60,10 @@ func TestKernelsBits(t *testing.T) {
 	}
 }
 
-func product3(t *testing.T, k *kernels, format quant.Type, data []byte, x []float32, n, rows, cols int) []float32 {
+// productOn multiplies on a device of its own.
+func productOn(t *testing.T, k *kernels, int8 bool, format quant.Type, data []byte, x []float32, n, rows, cols int) []float32 {
 	t.Helper()
-	d := New(1)
+	d := Open(Options{Threads: 1, Int8: int8})
 	d.kernels = k
 	defer d.Close()
 	m, err := d.NewMatrix("test", format, 1, rows, cols)

@@ -30,6 +30,7 @@ func main() {
 	}
 	reduce()
 	vectors()
+	int8Kernels()
 	features()
 	Generate()
 }
