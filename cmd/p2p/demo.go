@@ -11,7 +11,8 @@ import (
 
 type demoCommand struct {
 	Peers       int     `default:"3" placeholder:"N" help:"Node processes to start; every expert is on two of them."`
-	Prompt      string  `default:"ROMEO:" help:"Text to continue."`
+	Prompt      string  `help:"Text to continue (default: ROMEO:)."`
+	PromptIDs   []int   `name:"prompt-ids" placeholder:"ID,..." help:"Token ids to continue instead of a text."`
 	MaxTokens   int     `default:"96" placeholder:"N" help:"New tokens at most."`
 	Temperature float64 `default:"0.8" placeholder:"T" help:"0 takes the most likely token each time."`
 	TopK        int     `default:"50" placeholder:"K" help:"Sample from the K most likely tokens; 0 is all."`
@@ -21,6 +22,7 @@ type demoCommand struct {
 	Mode        string  `enum:"exact,fast" default:"exact" help:"exact: float32, the tokens of one machine. fast: bfloat16 and one sum per peer."`
 	Model       string  `default:"demo" placeholder:"DIR" help:"Artifact (default: the small embedded demo model)."`
 	JSON        bool    `help:"Print one JSON object instead of text."`
+	setup.LinkFlags
 }
 
 func (c *demoCommand) Help() string {
@@ -48,6 +50,9 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	case moe.Experts < c.Peers:
 		return fmt.Errorf("--peers %d: the model has only %d experts per layer", c.Peers, moe.Experts)
 	}
+	if c.Prompt == "" && len(c.PromptIDs) == 0 {
+		c.Prompt = "ROMEO:"
+	}
 	say := func(format string, args ...any) {
 		if !c.JSON {
 			fmt.Fprintf(os.Stdout, format, args...)
@@ -67,6 +72,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 		Model: c.Model, Mode: c.Mode, Wait: 30 * time.Second,
 		DeviceFlags:  setup.DeviceFlags{Device: c.Device},
 		NetworkFlags: setup.NetworkFlags{Bootstrap: []string{nodes[0].Address}},
+		LinkFlags:    c.LinkFlags,
 	}.Open(ctx)
 	if err != nil {
 		return err
@@ -74,7 +80,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	defer engine.Close()
 	say("every expert was found through the DHT, the coordinator has none of its own\n\n")
 	err = generate(ctx, engine, samplingFlags{
-		Prompt: c.Prompt, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, Seed: c.Seed,
+		Prompt: c.Prompt, PromptIDs: c.PromptIDs, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, Seed: c.Seed,
 	}, output{json: c.JSON, stats: true, drawMap: true})
 	if err == nil {
 		say("\nthe nodes are stopped\n")

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"shoal/cmd/internal/console"
 	"shoal/cmd/internal/setup"
 	"shoal/cmd/internal/swarmmap"
+	"shoal/rdrr"
 	"shoal/router"
 	"shoal/tokenizer"
 )
@@ -17,6 +20,7 @@ import (
 // samplingFlags say how text is continued.
 type samplingFlags struct {
 	Prompt      string  `help:"Text to continue."`
+	PromptIDs   []int   `name:"prompt-ids" placeholder:"ID,..." help:"Token ids to continue instead of a text. A model without a tokenizer takes only these, and answers with ids."`
 	MaxTokens   int     `default:"64" placeholder:"N" help:"New tokens at most."`
 	Temperature float64 `default:"0.8" placeholder:"T" help:"0 takes the most likely token each time."`
 	TopK        int     `default:"0" placeholder:"K" help:"Sample from the K most likely tokens; 0 is all."`
@@ -67,18 +71,14 @@ type result struct {
 
 // generate continues the prompt and prints it as out says.
 func generate(ctx context.Context, engine *setup.Engine, f samplingFlags, out output) error {
-	tok, err := setup.Tokenizer(engine.Model)
-	if err != nil {
-		return err
-	}
 	spec := engine.Trunk.Spec()
 	stop, err := setup.StopTokens(engine.Model, spec)
 	if err != nil {
 		return err
 	}
-	prompt := tok.Encode(f.Prompt, true)
-	if len(prompt) == 0 {
-		return fmt.Errorf("--prompt: the text has no tokens; give it at least one character")
+	tok, prompt, err := f.tokens(engine.Model)
+	if err != nil {
+		return err
 	}
 	if room := spec.MaxPositions - len(prompt); room < f.MaxTokens {
 		if room < 1 {
@@ -128,19 +128,46 @@ func generate(ctx context.Context, engine *setup.Engine, f samplingFlags, out ou
 	return nil
 }
 
+// tokens are those of the prompt. The tokenizer is nil if the model has none and the prompt is given as ids.
+func (f samplingFlags) tokens(m *rdrr.Model) (tok *tokenizer.Tokenizer, prompt []int, err error) {
+	tok, err = setup.Tokenizer(m)
+	switch {
+	case len(f.PromptIDs) > 0 && f.Prompt != "":
+		return nil, nil, errors.New("--prompt and --prompt-ids: give one of them")
+	case len(f.PromptIDs) > 0 && errors.Is(err, fs.ErrNotExist):
+		return nil, f.PromptIDs, nil
+	case err != nil:
+		return nil, nil, err
+	case len(f.PromptIDs) > 0:
+		return tok, f.PromptIDs, nil
+	}
+	prompt = tok.Encode(f.Prompt, true)
+	if len(prompt) == 0 {
+		return nil, nil, errors.New("--prompt: the text has no tokens; give it at least one character")
+	}
+	return tok, prompt, nil
+}
+
 // textStream turns tokens into text as they come, and shows it.
 type textStream struct {
-	decoder *tokenizer.Decoder
+	decoder *tokenizer.Decoder // nil: the text is the ids
 	out     io.Writer
 	show    bool
 	text    []byte
 }
 
 func newTextStream(tok *tokenizer.Tokenizer, out io.Writer, show bool) *textStream {
-	return &textStream{decoder: tok.NewDecoder(true), out: out, show: show}
+	s := &textStream{out: out, show: show}
+	if tok != nil {
+		s.decoder = tok.NewDecoder(true)
+	}
+	return s
 }
 
 func (s *textStream) token(id int) error {
+	if s.decoder == nil {
+		return s.write(fmt.Sprintf("%d ", id))
+	}
 	return s.write(s.decoder.Next(id))
 }
 
@@ -155,7 +182,9 @@ func (s *textStream) write(text string) error {
 
 // end flushes and returns the whole text.
 func (s *textStream) end() string {
-	_ = s.write(s.decoder.Flush())
+	if s.decoder != nil {
+		_ = s.write(s.decoder.Flush())
+	}
 	return string(s.text)
 }
 
