@@ -20,9 +20,6 @@ func item(line int, x, key Value) Value {
 	if u, ok := x.(*Undefined); ok {
 		u.fail(line)
 	}
-	if u, ok := key.(*Undefined); ok {
-		u.refuse(line)
-	}
 	switch x := x.(type) {
 	case *Dict:
 		switch key.(type) {
@@ -84,7 +81,7 @@ func at(x Value, i int64) (Value, bool) {
 	return items[i], true
 }
 
-// slice is x[low:high:by], nil bounds left out. What cannot be sliced gives undefined.
+// slice is x[low:high:by], nil bounds left out.
 func slice(line int, x Value, bounds [3]Value) Value {
 	if u, ok := x.(*Undefined); ok {
 		u.fail(line)
@@ -100,7 +97,7 @@ func slice(line int, x Value, bounds [3]Value) Value {
 	case ok:
 		n = int64(len(items))
 	default:
-		return missing(x, "slice")
+		fail(line, "'%s' object cannot be sliced", typeName(x))
 	}
 	by := int64(1)
 	if v, ok := sliceBound(line, bounds[2]); ok {
@@ -196,7 +193,7 @@ func pythonAttribute(line int, x Value, name string) (Value, bool) {
 	}
 	kind := typeName(x)
 	if mutators[kind][name] {
-		return &Undefined{message: fmt.Sprintf("access to attribute '%s' of '%s' object is unsafe.", name, kind), unsafe: true}, true
+		return &Undefined{message: fmt.Sprintf("access to attribute '%s' of '%s' object is unsafe.", name, kind)}, true
 	}
 	if kind == "Markup" {
 		kind = "str"

@@ -89,7 +89,7 @@ func (c *call) bool(v Value, def bool) bool {
 	if v == (absent{}) {
 		return def
 	}
-	return truth(c.s, c.line, v)
+	return truth(v)
 }
 
 func names(list string) map[string]bool {

@@ -88,13 +88,14 @@ func hashKey(v Value) any {
 }
 
 // hashable fails if a value cannot be a key.
-func hashable(line int, v Value) Value {
+func (s *state) hashable(line int, v Value) Value {
+	s.spend(line, 1)
 	switch v := v.(type) {
 	case *List, *Dict:
 		fail(line, "unhashable type: '%s'", typeName(v))
 	case *Tuple:
 		for _, x := range v.items {
-			hashable(line, x)
+			s.hashable(line, x)
 		}
 	}
 	return v
@@ -188,6 +189,7 @@ func FromGo(v any) (Value, error) {
 
 // writeJSON writes Python's json.dumps(v, ensure_ascii=False, ...).
 type writeJSON struct {
+	s         *state
 	b         strings.Builder
 	line      int
 	indent    string
@@ -235,6 +237,7 @@ func jsonFloat(f float64) string {
 
 func (w *writeJSON) newline(depth int) {
 	if w.lines {
+		w.s.spend(w.line, int64(depth*len(w.indent))>>6)
 		w.b.WriteByte('\n')
 		for range depth {
 			w.b.WriteString(w.indent)
@@ -267,7 +270,7 @@ func (w *writeJSON) dict(d *Dict, depth int) {
 	order := make([]Value, d.Len())
 	copy(order, d.keys)
 	if w.sorted {
-		sortValues(w.line, order, false)
+		sortBy(w.s, w.line, order, func(v Value) Value { return v }, false)
 	}
 	w.b.WriteByte('{')
 	for i, k := range order {
@@ -300,6 +303,9 @@ func (w *writeJSON) dict(d *Dict, depth int) {
 }
 
 func (w *writeJSON) text(s string) {
+	if w.b.Len()+len(s) > maxOutput {
+		fail(w.line, "a value is too large for JSON")
+	}
 	w.b.WriteByte('"')
 	for _, r := range s {
 		switch {

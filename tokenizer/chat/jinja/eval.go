@@ -33,14 +33,14 @@ func (t *tupleExpr) eval(s *state) Value { return &Tuple{evalAll(s, t.items)} }
 func (d *dictExpr) eval(s *state) Value {
 	dict := NewDict()
 	for i, k := range d.keys {
-		key := hashable(d.line, k.eval(s))
+		key := s.hashable(d.line, k.eval(s))
 		dict.Set(key, d.values[i].eval(s))
 	}
 	return dict
 }
 
 func (c *condExpr) eval(s *state) Value {
-	if truth(s, c.line, c.test.eval(s)) {
+	if truth(c.test.eval(s)) {
 		return c.then.eval(s)
 	}
 	if c.otherwise != nil {
@@ -51,13 +51,13 @@ func (c *condExpr) eval(s *state) Value {
 
 func (l *logicExpr) eval(s *state) Value {
 	x := l.left.eval(s)
-	if truth(s, s.line, x) == l.and {
+	if truth(x) == l.and {
 		return l.right.eval(s)
 	}
 	return x
 }
 
-func (n *notExpr) eval(s *state) Value { return !truth(s, s.line, n.x.eval(s)) }
+func (n *notExpr) eval(s *state) Value { return !truth(n.x.eval(s)) }
 
 func (u *unaryExpr) eval(s *state) Value {
 	x := u.x.eval(s)
@@ -105,31 +105,21 @@ func (c *compareExpr) eval(s *state) Value {
 func compare(s *state, line int, op string, a, b Value) bool {
 	switch op {
 	case "==":
-		refuseBoth(line, a, b)
-		return equal(a, b)
+		return s.equal(line, a, b)
 	case "!=":
-		refuseBoth(line, a, b)
-		return !equal(a, b)
+		return !s.equal(line, a, b)
 	case "<":
-		return less(line, a, b, op)
+		return s.less(line, a, b, op)
 	case ">":
-		return less(line, b, a, op)
+		return s.less(line, b, a, op)
 	case "<=":
-		return !unordered(a, b) && !less(line, b, a, op)
+		return !unordered(a, b) && !s.less(line, b, a, op)
 	case ">=":
-		return !unordered(a, b) && !less(line, a, b, op)
+		return !unordered(a, b) && !s.less(line, a, b, op)
 	case "in":
 		return contains(s, line, b, a)
 	}
 	return !contains(s, line, b, a)
-}
-
-func refuseBoth(line int, a, b Value) {
-	for _, v := range []Value{a, b} {
-		if u, ok := v.(*Undefined); ok {
-			u.refuse(line)
-		}
-	}
 }
 
 // unordered tells whether a or b is not a number by IEEE's rules.
@@ -148,7 +138,11 @@ func (a *attrExpr) eval(s *state) Value { return attribute(a.line, a.x.eval(s), 
 
 func (i *itemExpr) eval(s *state) Value {
 	x := i.x.eval(s)
-	return item(i.line, x, i.key.eval(s))
+	key := i.key.eval(s)
+	if _, ok := key.(*Tuple); ok {
+		s.hashable(i.line, key)
+	}
+	return item(i.line, x, key)
 }
 
 func (e *sliceExpr) eval(s *state) Value {
@@ -225,9 +219,6 @@ func (s *state) filter(line int, name string, x Value, args []Value, named []nam
 	filter, ok := filters[name]
 	if !ok {
 		fail(line, "no filter named %q", name)
-	}
-	if u, ok := x.(*Undefined); ok {
-		u.refuse(line)
 	}
 	return filter(&call{s: s, line: line, name: "filter " + name, args: args, named: named}, x)
 }

@@ -27,6 +27,12 @@ func Parse(source string) (*Template, error) {
 // Render renders the template with the variables of vars, which stays as it is. now is the time that strftime_now sees. An
 // error is an [*Error].
 func (t *Template) Render(vars *Dict, now time.Time) (rendered string, err error) {
+	s := &state{out: new(strings.Builder), now: now, line: 1}
+	defer func() {
+		if e, ok := err.(*Error); ok && e.Line == 0 { // from where the line is not at hand
+			e.Line = s.line
+		}
+	}()
 	defer catch(&err)
 	top := newScope(nil)
 	for i, k := range vars.keys {
@@ -34,7 +40,7 @@ func (t *Template) Render(vars *Dict, now time.Time) (rendered string, err error
 			top.set(n, vars.values[i])
 		}
 	}
-	s := &state{scope: newScope(top), out: new(strings.Builder), now: now, line: 1}
+	s.scope = newScope(top)
 	s.run(t.body)
 	return s.out.String(), nil
 }
@@ -144,7 +150,7 @@ func (n printNode) exec(s *state) flow {
 
 func (n *ifNode) exec(s *state) flow {
 	for i, t := range n.tests {
-		if truth(s, s.line, t.eval(s)) {
+		if truth(t.eval(s)) {
 			return s.run(n.bodies[i])
 		}
 	}

@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -11,9 +12,11 @@ func (p *parser) expression() expr { return p.conditional(true) }
 func (p *parser) conditional(ifs bool) expr {
 	p.enter()
 	defer p.leave()
+	unknown := len(p.unknown)
 	x := p.or()
 	for ifs && p.at(name, "if") {
 		line := p.take().line
+		p.unknown = p.unknown[:unknown] // x may not run
 		p.soft++
 		c := &condExpr{then: x, test: p.or(), line: line}
 		if p.skip(name, "else") {
@@ -317,15 +320,21 @@ func (p *parser) filters(x expr, inline bool) expr {
 		inline = false
 		t := p.expect(name, "")
 		f := &filterExpr{x: x, name: p.dotted(t.text), line: t.line}
-		if _, known := filters[f.name]; !known && p.soft == 0 {
-			fail(t.line, "no filter named %q", f.name)
-		}
+		_, known := filters[f.name]
+		p.check(known, t.line, "filter", f.name)
 		if p.at(op, "(") {
 			f.args = p.arguments()
 		}
 		x = f
 	}
 	return x
+}
+
+// check notes a filter or a test that does not exist.
+func (p *parser) check(known bool, line int, what, name string) {
+	if !known && p.soft == 0 {
+		p.unknown = append(p.unknown, &Error{Line: line, Message: fmt.Sprintf("no %s named %q", what, name)})
+	}
 }
 
 func (p *parser) dotted(s string) string {
@@ -340,9 +349,8 @@ func (p *parser) test(x expr) expr {
 	t := &testExpr{x: x, negate: p.skip(name, "not")}
 	n := p.expect(name, "")
 	t.name, t.line = p.dotted(n.text), n.line
-	if _, known := tests[t.name]; !known && p.soft == 0 {
-		fail(n.line, "no test named %q", t.name)
-	}
+	_, known := tests[t.name]
+	p.check(known, n.line, "test", t.name)
 	switch k := p.peek(); {
 	case k.kind == op && k.text == "(":
 		t.args = p.arguments()

@@ -163,7 +163,7 @@ func sliceFilter(c *call, x Value) Value {
 func defaultFilter(c *call, x Value) Value {
 	p := c.params("default_value boolean")
 	_, undefined := x.(*Undefined)
-	if undefined || c.bool(p[1], false) && !truth(c.s, c.line, x) {
+	if undefined || c.bool(p[1], false) && !truth(x) {
 		if p[0] == (absent{}) {
 			return ""
 		}
@@ -185,7 +185,7 @@ func dictsortFilter(c *call, x Value) Value {
 	}
 	pairs := d.pairs()
 	fold := !c.bool(p[0], false)
-	sortBy(c.line, pairs, func(v Value) Value { return foldCase(v.(*Tuple).items[i], fold) }, c.bool(p[2], false))
+	sortBy(c.s, c.line, pairs, func(v Value) Value { return foldCase(v.(*Tuple).items[i], fold) }, c.bool(p[2], false))
 	return &List{pairs}
 }
 
@@ -197,12 +197,8 @@ func foldCase(v Value, fold bool) Value {
 	return v
 }
 
-func sortValues(line int, v []Value, reverse bool) {
-	sortBy(line, v, func(v Value) Value { return v }, reverse)
-}
-
 // sortBy sorts stably by key; in reverse, equal items keep their order too.
-func sortBy(line int, v []Value, key func(Value) Value, reverse bool) {
+func sortBy(s *state, line int, v []Value, key func(Value) Value, reverse bool) {
 	type keyed struct{ v, k Value }
 	all := make([]keyed, len(v))
 	for i, x := range v {
@@ -214,9 +210,9 @@ func sortBy(line int, v []Value, key func(Value) Value, reverse bool) {
 			x, y = y, x
 		}
 		switch {
-		case less(line, x, y, "<"):
+		case s.less(line, x, y, "<"):
 			return -1
-		case less(line, y, x, "<"):
+		case s.less(line, y, x, "<"):
 			return 1
 		}
 		return 0
@@ -294,6 +290,9 @@ func (c *call) edge(x Value, first bool) Value {
 }
 
 func floatFilter(c *call, x Value) Value {
+	if u, ok := x.(*Undefined); ok {
+		u.fail(c.line)
+	}
 	def := c.params("default")[0]
 	if def == (absent{}) {
 		def = 0.0
@@ -310,6 +309,9 @@ func floatFilter(c *call, x Value) Value {
 }
 
 func intFilter(c *call, x Value) Value {
+	if u, ok := x.(*Undefined); ok {
+		u.fail(c.line)
+	}
 	p := c.params("default base")
 	def, base := p[0], c.int(p[1], 10)
 	if def == (absent{}) {
@@ -350,11 +352,11 @@ func groupbyFilter(c *call, x Value) Value {
 	sorted := slices.Clone(iterate(c.s, c.line, x))
 	key := c.keyOf(c.need(p[0], "attribute"), fold, p[1])
 	plain := c.keyOf(p[0], false, p[1])
-	sortBy(c.line, sorted, key, false)
+	sortBy(c.s, c.line, sorted, key, false)
 	out := &List{}
 	for i := 0; i < len(sorted); {
 		j := i + 1
-		for j < len(sorted) && equal(key(sorted[i]), key(sorted[j])) {
+		for j < len(sorted) && c.s.equal(c.line, key(sorted[i]), key(sorted[j])) {
 			j++
 		}
 		out.items = append(out.items, &Tuple{[]Value{plain(sorted[i]), &List{sorted[i:j]}}})
@@ -370,6 +372,9 @@ func indentFilter(c *call, x Value) Value {
 		pad = t
 	} else if p[0] != (absent{}) {
 		pad = c.pad(c.int(p[0], 4), " ")
+	}
+	if !isText(x) {
+		c.bad(x)
 	}
 	first, blank := c.bool(p[1], false), c.bool(p[2], false)
 	lines := c.lines(text(c.line, x)+"\n", false)
@@ -445,12 +450,20 @@ func mapFilter(c *call, x Value) Value {
 			fail(c.line, "no filter named %q", name)
 		}
 	}
-	items := iterate(c.s, c.line, x)
+	items := c.itemsOf(x)
 	out := make([]Value, len(items))
 	for i, v := range items {
 		out[i] = f(v)
 	}
 	return &generator{out, "generator"}
+}
+
+// itemsOf returns the items of x, none of anything that counts as false.
+func (c *call) itemsOf(x Value) []Value {
+	if !truth(x) {
+		return nil
+	}
+	return iterate(c.s, c.line, x)
 }
 
 // extreme is max or min.
@@ -467,7 +480,7 @@ func (c *call) extreme(x Value, most bool) Value {
 		if most {
 			a, b = b, a
 		}
-		if less(c.line, a, b, "<") {
+		if c.s.less(c.line, a, b, "<") {
 			best = v
 		}
 	}
@@ -485,7 +498,7 @@ func (c *call) choose(x Value, byAttribute, keep bool) Value {
 		pick = c.keyOf(args[0], false, absent{})
 		args = args[1:]
 	}
-	passes := func(v Value) bool { return truth(c.s, c.line, v) }
+	passes := func(v Value) bool { return truth(v) }
 	if len(args) > 0 {
 		name := c.text(args[0], "")
 		passes = func(v Value) bool { return c.s.test(c.line, name, v, args[1:], c.named) }
@@ -494,7 +507,7 @@ func (c *call) choose(x Value, byAttribute, keep bool) Value {
 		}
 	}
 	var out []Value
-	for _, v := range iterate(c.s, c.line, x) {
+	for _, v := range c.itemsOf(x) {
 		if passes(pick(v)) == keep {
 			out = append(out, v)
 		}
@@ -523,16 +536,21 @@ func roundFilter(c *call, x Value) Value {
 	digits := c.int(p[0], 0)
 	switch how := c.text(p[1], "common"); how {
 	case "common":
+		n, isInt := asInt(x)
 		if digits < 0 {
-			scale := math.Pow(10, float64(-digits))
-			return math.RoundToEven(f/scale) * scale
+			scale := math.Pow(10, float64(min(-digits, 300)))
+			r := math.RoundToEven(f/scale) * scale
+			if isInt {
+				return int64(r)
+			}
+			return r
+		}
+		if isInt {
+			return n
 		}
 		r, err := strconv.ParseFloat(strconv.FormatFloat(f, 'f', int(min(digits, 300)), 64), 64) // rounds the exact value, ties to even
 		if err != nil {
 			return f
-		}
-		if n, isInt := asInt(x); isInt {
-			return n
 		}
 		return r
 	case "ceil", "floor":
@@ -547,7 +565,7 @@ func roundFilter(c *call, x Value) Value {
 func sortFilter(c *call, x Value) Value {
 	p := c.params("reverse case_sensitive attribute")
 	items := slices.Clone(iterate(c.s, c.line, x))
-	sortBy(c.line, items, c.keyOf(p[2], !c.bool(p[1], false), absent{}), c.bool(p[0], false))
+	sortBy(c.s, c.line, items, c.keyOf(p[2], !c.bool(p[1], false), absent{}), c.bool(p[0], false))
 	return &List{items}
 }
 
@@ -589,13 +607,17 @@ func titleFilter(t string) string {
 // tojsonFilter is the one that transformers puts in Jinja2's place: Python's json.dumps, not ASCII only, nothing escaped for HTML.
 func tojsonFilter(c *call, x Value) Value {
 	p := c.params("ensure_ascii indent separators sort_keys")
-	w := &writeJSON{line: c.line, item: ", ", key: ": ", ascii: c.bool(p[0], false), sorted: c.bool(p[3], false)}
+	w := &writeJSON{s: c.s, line: c.line, item: ", ", key: ": ", ascii: c.bool(p[0], false), sorted: c.bool(p[3], false)}
 	switch indent := p[1].(type) {
 	case absent, nil:
 	case string:
 		w.lines, w.indent, w.item = true, indent, ","
 	default:
-		w.lines, w.indent, w.item = true, c.pad(min(c.int(indent, 0), 1000), " "), ","
+		n := c.int(indent, 0)
+		if n > 1000 {
+			fail(c.line, "%s: an indent of more than 1000", c.name)
+		}
+		w.lines, w.indent, w.item = true, c.pad(n, " "), ","
 	}
 	if p[2] != (absent{}) && p[2] != nil {
 		s := iterate(c.s, c.line, p[2])
@@ -634,7 +656,7 @@ func uniqueFilter(c *call, x Value) Value {
 	seen := NewDict()
 	var out []Value
 	for _, v := range iterate(c.s, c.line, x) {
-		k := hashable(c.line, key(v))
+		k := c.s.hashable(c.line, key(v))
 		if _, twice := seen.Get(k); !twice {
 			seen.Set(k, true)
 			out = append(out, v)
@@ -645,11 +667,9 @@ func uniqueFilter(c *call, x Value) Value {
 
 func urlencodeFilter(c *call, x Value) Value {
 	c.params("")
-	quote := func(v Value, slash string) string {
-		return strings.NewReplacer("+", "%20", "%2F", slash, "%7E", "~").Replace(url.QueryEscape(text(c.line, v)))
-	}
+	quote := func(v Value) string { return strings.ReplaceAll(url.QueryEscape(text(c.line, v)), "%7E", "~") }
 	if isText(x) {
-		return quote(x, "/")
+		return strings.NewReplacer("+", "%20", "%2F", "/").Replace(quote(x))
 	}
 	pairs := iterate(c.s, c.line, x)
 	if d, ok := x.(*Dict); ok {
@@ -661,7 +681,7 @@ func urlencodeFilter(c *call, x Value) Value {
 		if len(kv) != 2 {
 			fail(c.line, "%s: an item of length %d is no pair", c.name, len(kv))
 		}
-		parts = append(parts, quote(kv[0], "%2F")+"="+quote(kv[1], "%2F"))
+		parts = append(parts, quote(kv[0])+"="+quote(kv[1]))
 	}
 	return strings.Join(parts, "&")
 }

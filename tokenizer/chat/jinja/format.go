@@ -73,7 +73,11 @@ func percentFormat(line int, format string, with Value) string {
 			fail(line, "a text of more than %d bytes", maxOutput)
 		}
 	}
-	if _, mapping := with.(*Dict); used < len(args) && !mapping {
+	switch with.(type) {
+	case *Dict, *List, *Undefined: // may stand unused
+		return b.String()
+	}
+	if used < len(args) {
 		fail(line, "not all arguments converted during string formatting")
 	}
 	return b.String()

@@ -66,7 +66,7 @@ func dictFunction(c *call) Value {
 			if len(kv) != 2 {
 				fail(c.line, "%s: an item of length %d is no pair", c.name, len(kv))
 			}
-			d.Set(hashable(c.line, kv[0]), kv[1])
+			d.Set(c.s.hashable(c.line, kv[0]), kv[1])
 		}
 	}
 	for _, n := range c.named {

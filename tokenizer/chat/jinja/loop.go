@@ -26,7 +26,7 @@ func (n *forNode) run(s *state, around *scope, over Value, depth int) {
 		for _, x := range l.items {
 			s.inside(newScope(around), func() {
 				s.assign(n.target, x)
-				if truth(s, n.line, n.filter.eval(s)) {
+				if truth(n.filter.eval(s)) {
 					kept = append(kept, x)
 				}
 			})
@@ -105,8 +105,8 @@ func (l *loop) attribute(name string) (Value, bool) {
 			return args[l.index%len(args)]
 		}}, true
 	case "changed":
-		return &function{"changed", func(_ *state, _ int, args []Value, _ []namedValue) Value {
-			same := l.hasCache && equal(&Tuple{l.last}, &Tuple{args})
+		return &function{"changed", func(s *state, line int, args []Value, _ []namedValue) Value {
+			same := l.hasCache && s.equal(line, &Tuple{l.last}, &Tuple{args})
 			l.last, l.hasCache = args, true
 			return !same
 		}}, true

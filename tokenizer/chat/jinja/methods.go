@@ -29,7 +29,7 @@ var sequenceMethods = map[string]method{
 	"count": func(c *call, x Value) Value {
 		want, n := c.one("value"), int64(0)
 		for _, v := range iterate(c.s, c.line, x) {
-			if equal(v, want) {
+			if c.s.equal(c.line, v, want) {
 				n++
 			}
 		}
@@ -38,7 +38,7 @@ var sequenceMethods = map[string]method{
 	"index": func(c *call, x Value) Value {
 		want := c.one("value")
 		for i, v := range iterate(c.s, c.line, x) {
-			if equal(v, want) {
+			if c.s.equal(c.line, v, want) {
 				return int64(i)
 			}
 		}
@@ -53,7 +53,7 @@ var dictMethods = map[string]method{
 		if p[0] == (absent{}) {
 			fail(c.line, "get expected at least 1 argument, got 0")
 		}
-		if v, ok := x.(*Dict).Get(hashable(c.line, p[0])); ok {
+		if v, ok := x.(*Dict).Get(c.s.hashable(c.line, p[0])); ok {
 			return v
 		}
 		if p[1] == (absent{}) {

@@ -12,12 +12,13 @@ const (
 
 // parser builds the tree of a template from its tokens.
 type parser struct {
-	tokens []token
-	pos    int
-	depth  int
-	loops  int          // for loops around, within a macro
-	soft   int          // depth in branches that may not run: unknown filters and tests fail only when they do
-	uses   []*macroNode // macros being parsed, innermost last: they learn which special names they use
+	tokens  []token
+	pos     int
+	depth   int
+	loops   int          // for loops around, within a macro
+	soft    int          // depth in branches that may not run: unknown filters and tests fail only when they do
+	unknown []*Error     // filters and tests that do not exist, outside such branches
+	uses    []*macroNode // macros being parsed, innermost last: they learn which special names they use
 }
 
 // parse returns the tree of a template.
@@ -32,8 +33,8 @@ func parse(source string) (tree []node, err error) {
 	}
 	p := &parser{tokens: tokens}
 	tree = p.statements()
-	if !p.at(eof, "") {
-		fail(p.line(), "unexpected %s", p.peek())
+	if len(p.unknown) > 0 {
+		panic(p.unknown[0])
 	}
 	return tree, nil
 }
@@ -86,7 +87,10 @@ func (p *parser) leave() { p.depth-- }
 func (p *parser) statements(ends ...string) []node {
 	p.enter()
 	defer p.leave()
-	begin := p.line()
+	begin := 1
+	if p.pos > 0 {
+		begin = p.tokens[p.pos-1].line
+	}
 	var body []node
 	for {
 		switch t := p.take(); t.kind {

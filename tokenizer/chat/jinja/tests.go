@@ -18,21 +18,17 @@ func init() {
 	comparison := func(op string) func(*call, Value) bool {
 		return func(c *call, x Value) bool { return compare(c.s, c.line, op, x, c.one("other")) }
 	}
-	remainder := func(c *call, x Value, by Value) int64 {
-		r, ok := asInt(arithmetic(c.s, c.line, "%", x, by))
-		if !ok {
-			return 1
-		}
-		return r
+	remains := func(c *call, x, by Value, want int64) bool {
+		return c.s.equal(c.line, arithmetic(c.s, c.line, "%", x, by), want)
 	}
 	tests = map[string]func(c *call, x Value) bool{
 		"boolean":     kind(func(v Value) bool { _, ok := v.(bool); return ok }),
 		"callable":    kind(callable),
 		"defined":     kind(func(v Value) bool { _, ok := v.(*Undefined); return !ok }),
-		"divisibleby": func(c *call, x Value) bool { return remainder(c, x, c.one("num")) == 0 },
+		"divisibleby": func(c *call, x Value) bool { return remains(c, x, c.one("num"), 0) },
 		"eq":          comparison("=="),
 		"escaped":     kind(func(v Value) bool { _, ok := v.(Safe); return ok }),
-		"even":        func(c *call, x Value) bool { c.params(""); return remainder(c, x, int64(2)) == 0 },
+		"even":        func(c *call, x Value) bool { c.params(""); return remains(c, x, int64(2), 0) },
 		"false":       kind(func(v Value) bool { return v == false }),
 		"filter":      func(c *call, x Value) bool { c.params(""); _, ok := filters[text(c.line, x)]; return ok },
 		"float":       kind(func(v Value) bool { _, ok := v.(float64); return ok }),
@@ -48,7 +44,7 @@ func init() {
 		"ne":          comparison("!="),
 		"none":        kind(func(v Value) bool { return v == nil }),
 		"number":      kind(func(v Value) bool { return strings.Contains("bool int float", typeName(v)) }),
-		"odd":         func(c *call, x Value) bool { c.params(""); return remainder(c, x, int64(2)) == 1 },
+		"odd":         func(c *call, x Value) bool { c.params(""); return remains(c, x, int64(2), 1) },
 		"sameas":      func(c *call, x Value) bool { return x == c.one("other") },
 		"sequence":    kind(isSequence),
 		"string":      kind(isText),

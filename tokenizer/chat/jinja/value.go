@@ -29,10 +29,7 @@ type (
 func NewList(items ...Value) *List { return &List{items} }
 
 // Undefined stands for what is not there. It prints as nothing; most other uses fail with its message.
-type Undefined struct {
-	message string
-	unsafe  bool // a refused access rather than a missing thing
-}
+type Undefined struct{ message string }
 
 // generator is a sequence that can be gone through once.
 type generator struct {
@@ -154,7 +151,7 @@ func asFloat(v Value) (float64, bool) {
 }
 
 // truth is Python's bool(v).
-func truth(s *state, line int, v Value) bool {
+func truth(v Value) bool {
 	switch v := v.(type) {
 	case nil:
 		return false
@@ -179,17 +176,9 @@ func truth(s *state, line int, v Value) bool {
 	case span:
 		return v.len() > 0
 	case *Undefined:
-		v.refuse(line)
 		return false
 	}
 	return true
-}
-
-// refuse fails if the value stands for a refused access: that may not even be tested.
-func (u *Undefined) refuse(line int) {
-	if u.unsafe {
-		fail(line, "%s", u.message)
-	}
 }
 
 func (u *Undefined) fail(line int) { fail(line, "%s", u.message) }
@@ -202,7 +191,6 @@ func text(line int, v Value) string {
 	case Safe:
 		return string(v)
 	case *Undefined:
-		v.refuse(line)
 		return ""
 	}
 	var b strings.Builder
@@ -266,7 +254,6 @@ func repr(b *strings.Builder, line int, v Value, depth int) {
 		}
 		b.WriteByte('}')
 	case *Undefined:
-		v.refuse(line)
 		b.WriteString("Undefined")
 	case *view:
 		list(v.what+"([", v.items, "])")
@@ -343,7 +330,8 @@ func printable(r rune) bool {
 }
 
 // equal is Python's ==.
-func equal(a, b Value) bool {
+func (s *state) equal(line int, a, b Value) bool {
+	s.spend(line, 1)
 	if x, ok := asText(a); ok {
 		y, ok := asText(b)
 		return ok && x == y
@@ -362,7 +350,7 @@ func equal(a, b Value) bool {
 			return false
 		}
 		for i := range x {
-			if !equal(x[i], y[i]) {
+			if !s.equal(line, x[i], y[i]) {
 				return false
 			}
 		}
@@ -387,7 +375,7 @@ func equal(a, b Value) bool {
 		}
 		for i, k := range x.keys {
 			v, ok := y.Get(k)
-			if !ok || !equal(x.values[i], v) {
+			if !ok || !s.equal(line, x.values[i], v) {
 				return false
 			}
 		}
@@ -403,7 +391,7 @@ func equal(a, b Value) bool {
 }
 
 // less is Python's <, which fails between values of different kinds.
-func less(line int, a, b Value, op string) bool {
+func (s *state) less(line int, a, b Value, op string) bool {
 	if x, ok := asText(a); ok {
 		if y, ok := asText(b); ok {
 			return x < y // byte order of UTF-8 is the order of code points
@@ -423,8 +411,8 @@ func less(line int, a, b Value, op string) bool {
 	y, oky := sequence(b)
 	if okx && oky && typeName(a) == typeName(b) {
 		for i := range min(len(x), len(y)) {
-			if !equal(x[i], y[i]) {
-				return less(line, x[i], y[i], op)
+			if !s.equal(line, x[i], y[i]) {
+				return s.less(line, x[i], y[i], op)
 			}
 		}
 		return len(x) < len(y)
@@ -473,7 +461,6 @@ func iterate(s *state, line int, v Value) []Value {
 		}
 		return items
 	case *Undefined:
-		v.refuse(line)
 		return nil
 	}
 	if t, ok := asText(v); ok {
@@ -526,7 +513,7 @@ func contains(s *state, line int, v, x Value) bool {
 		return strings.Contains(t, part)
 	}
 	if d, ok := v.(*Dict); ok {
-		_, found := d.Get(hashable(line, x))
+		_, found := d.Get(s.hashable(line, x))
 		return found
 	}
 	switch v.(type) {
@@ -534,7 +521,7 @@ func contains(s *state, line int, v, x Value) bool {
 		fail(line, "argument of type '%s' is not iterable", typeName(v))
 	}
 	for _, y := range iterate(s, line, v) {
-		if equal(x, y) {
+		if s.equal(line, x, y) {
 			return true
 		}
 	}
