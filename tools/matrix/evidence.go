@@ -156,6 +156,9 @@ func (e evidence) format(t quant.Type, device int) (v verdict, runs int) {
 		if r == nil || !slices.Contains(strings.Split(r.formats, ", "), t.String()) {
 			continue
 		}
+		if _, known := explained[s.artifact]; known {
+			continue
+		}
 		if c := r.judged(s); c != nil {
 			v.add(device, c)
 			runs++

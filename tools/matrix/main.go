@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -30,6 +31,8 @@ type command struct {
 	Run    bool     `help:"Convert the fixtures, test them on this machine, and add what comes out to the reports."`
 	Shapes bool     `help:"With --run: also models of real shapes with random weights, which take some GB of memory and disk."`
 	Device []string `enum:"cpu,gpu" default:"cpu,gpu" help:"With --run: where."`
+
+	failed []string // comparisons out of tolerance
 }
 
 func main() {
@@ -60,7 +63,13 @@ func (c *command) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(pagePath, text, 0o644)
+	if err := os.WriteFile(pagePath, text, 0o644); err != nil {
+		return err
+	}
+	if len(c.failed) > 0 {
+		return fmt.Errorf("out of tolerance, and noted so in the reports:\n%s", strings.Join(c.failed, "\n"))
+	}
+	return nil
 }
 
 // readReports reads every report of a folder, in the order of their names.

@@ -180,6 +180,9 @@ func (w *writer) checks() {
 			}
 			if c := r.judged(s); c != nil {
 				cells[d], with = outcome(c), reference(c)
+				if _, known := explained[s.artifact]; known && !c.OK {
+					cells[d] = nmse(max(c.LogitsNMSE, c.WorstHiddenNMSE)) + ", see below"
+				}
 			}
 		}
 		loss := "–"
@@ -189,6 +192,9 @@ func (w *writer) checks() {
 		rows = append(rows, append([]string{s.artifact, count(s.parameters), s.quantization, formats, with, loss}, cells...))
 	}
 	w.table(head, rows)
+	for _, name := range slices.Sorted(maps.Keys(explained)) {
+		w.say("%s: %s", name, explained[name])
+	}
 }
 
 // outcome is a cell: error and greedy agreement, or what went wrong.
