@@ -19,6 +19,7 @@ type commands struct {
 	Bench      benchCommand      `cmd:"" help:"Measure prefill and decode speed."`
 	Perplexity perplexityCommand `cmd:"" help:"Score a text with a model."`
 	Tokenize   tokenizeCommand   `cmd:"" help:"Turn text into token ids: a JSON string per line in, a JSON array per line out."`
+	Render     renderCommand     `cmd:"" help:"Render conversations with a chat template: a JSON object per line in, a JSON string per line out."`
 	GPUInfo    gpuInfoCommand    `cmd:"" name:"gpu-info" help:"Show what this machine can compute with: CPU, memory, adapters."`
 	Node       nodeCommand       `cmd:"" hidden:"" help:"Lend this machine (the same as the node command)."`
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -23,55 +23,35 @@ func (c *tokenizeCommand) Help() string {
 	return `Example: echo '"Hello, world"' | p2p tokenize --model ~/models/qwen3`
 }
 
-// maxLine bounds one line of input.
-const maxLine = 64 << 20
-
 func (c *tokenizeCommand) Run() error {
 	tok, err := c.load()
 	if err != nil {
 		return err
 	}
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(nil, maxLine)
-	out := bufio.NewWriter(os.Stdout)
-	for line := 1; in.Scan(); line++ {
+	encode := tok.Encode
+	if !c.Special {
+		encode = tok.EncodePlain
+	}
+	return eachLine(os.Stdin, os.Stdout, func(line []byte) (any, error) {
 		var text string
-		if err := json.Unmarshal(in.Bytes(), &text); err != nil {
-			_ = out.Flush()
-			return fmt.Errorf("line %d: want a JSON string: %w", line, err)
-		}
-		encode := tok.Encode
-		if !c.Special {
-			encode = tok.EncodePlain
+		if err := json.Unmarshal(line, &text); err != nil {
+			return nil, fmt.Errorf("want a JSON string: %w", err)
 		}
 		ids := encode(text, c.Begin)
 		if ids == nil {
 			ids = []int{}
 		}
-		encoded, err := json.Marshal(ids)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(out, "%s\n", encoded); err != nil {
-			return err
-		}
-	}
-	if err := in.Err(); err != nil && err != io.EOF {
-		return fmt.Errorf("reading standard input: %w", err)
-	}
-	return out.Flush()
+		return ids, nil
+	})
 }
 
 func (c *tokenizeCommand) load() (*tokenizer.Tokenizer, error) {
 	if convert.IsGGUF(c.Model) {
 		return setup.GGUFTokenizer(c.Model)
 	}
-	if data, err := os.ReadFile(filepath.Join(c.Model, "tokenizer.json")); err == nil {
-		tok, err := tokenizer.Load(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Join(c.Model, "tokenizer.json"), err)
-		}
-		return tok, nil
+	tok, err := setup.ReadTokenizer(func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(c.Model, name)) })
+	if !errors.Is(err, fs.ErrNotExist) {
+		return tok, err
 	}
 	artifact, err := setup.OpenModel(c.Model)
 	if err != nil {

@@ -3,7 +3,6 @@
 package setup
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +12,7 @@ import (
 	"shoal/cmd/internal/demomodel"
 	"shoal/model"
 	"shoal/rdrr"
-	"shoal/tokenizer"
+	"shoal/tokenizer/chat"
 )
 
 // DemoModel is the name of the model that is embedded in the program.
@@ -39,24 +38,6 @@ func OpenModel(dir string) (*rdrr.Model, error) {
 	return rdrr.OpenDir(dir)
 }
 
-// Tokenizer loads the artifact's tokenizer.json, or the vocabulary that it has in its place if it was a GGUF file.
-func Tokenizer(m *rdrr.Model) (*tokenizer.Tokenizer, error) {
-	data, err := m.File("tokenizer.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		if tok, err := vocabularyTokenizer(m); !errors.Is(err, fs.ErrNotExist) {
-			return tok, err
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w (without it the model takes token ids only)", err)
-	}
-	tok, err := tokenizer.Load(data)
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer.json: %w", err)
-	}
-	return tok, nil
-}
-
 // StopTokens are the ids that end a text: those of generation_config.json where the artifact has one, else the architecture's.
 func StopTokens(m *rdrr.Model, spec *model.Spec) ([]int, error) {
 	data, err := m.File("generation_config.json")
@@ -66,22 +47,9 @@ func StopTokens(m *rdrr.Model, spec *model.Spec) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	var config struct {
-		EOS json.RawMessage `json:"eos_token_id"`
-	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, fmt.Errorf("generation_config.json: %w", err)
-	}
-	if len(config.EOS) == 0 || string(config.EOS) == "null" {
+	ids, err := chat.StopTokens(data)
+	if err == nil && ids == nil {
 		return spec.EOS, nil
 	}
-	var many []int
-	if err := json.Unmarshal(config.EOS, &many); err == nil {
-		return many, nil
-	}
-	var one int
-	if err := json.Unmarshal(config.EOS, &one); err != nil {
-		return nil, fmt.Errorf("generation_config.json: eos_token_id %s: want a token id or a list of them", config.EOS)
-	}
-	return []int{one}, nil
+	return ids, err
 }

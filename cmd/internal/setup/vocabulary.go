@@ -3,8 +3,8 @@ package setup
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 
-	"shoal/rdrr"
 	"shoal/rdrr/convert"
 	"shoal/tokenizer"
 )
@@ -15,26 +15,15 @@ func GGUFTokenizer(path string) (*tokenizer.Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if data, ok := files["tokenizer.json"]; ok {
-		return tokenizer.Load(data)
-	}
-	data, ok := files[convert.VocabularyFile]
-	if !ok {
-		return nil, fmt.Errorf("%s has no tokenizer", path)
-	}
-	return fromVocabulary(data)
+	return ReadTokenizer(func(name string) ([]byte, error) {
+		if data, ok := files[name]; ok {
+			return data, nil
+		}
+		return nil, fmt.Errorf("%s: %s: %w", path, name, fs.ErrNotExist)
+	})
 }
 
-// vocabularyTokenizer loads the tokenizer of an artifact that was a GGUF file. Its error wraps [fs.ErrNotExist] if the
-// artifact has none.
-func vocabularyTokenizer(m *rdrr.Model) (*tokenizer.Tokenizer, error) {
-	data, err := m.File(convert.VocabularyFile)
-	if err != nil {
-		return nil, err
-	}
-	return fromVocabulary(data)
-}
-
+// fromVocabulary loads the tokenizer metadata of a GGUF file.
 func fromVocabulary(data []byte) (*tokenizer.Tokenizer, error) {
 	var v struct {
 		Kind    string    `json:"model"`
@@ -51,7 +40,7 @@ func fromVocabulary(data []byte) (*tokenizer.Tokenizer, error) {
 		Space   *bool     `json:"add_space_prefix"`
 	}
 	if err := json.Unmarshal(data, &v); err != nil {
-		return nil, fmt.Errorf("%s: %w", convert.VocabularyFile, err)
+		return nil, err
 	}
 	return tokenizer.FromVocab(tokenizer.Vocab{
 		Kind: v.Kind, Pre: v.Pre, Tokens: v.Tokens, Types: v.Types, Scores: v.Scores, Merges: v.Merges,
