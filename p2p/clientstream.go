@@ -108,6 +108,7 @@ func (c *clientStream) call(ctx context.Context, b experts.Batch) ([]float32, er
 	}
 	buf := getBuffer()
 	frame := buf.runFrame(id, b, e, timeout)
+	codec := time.Since(start)
 	load := int64(len(frame) + reply)
 	c.load.Add(load)
 	defer c.load.Add(-load)
@@ -134,7 +135,14 @@ func (c *clientStream) call(ctx context.Context, b experts.Batch) ([]float32, er
 	select {
 	case a := <-k.answer:
 		c.rest(k)
-		return c.finish(a, b, time.Since(start))
+		arrived := time.Now()
+		compute, queue := a.result.compute, a.result.queue
+		y, err := c.finish(a, b, arrived.Sub(start))
+		if t := experts.TimingOf(ctx); t != nil && err == nil {
+			t.Codec += codec + time.Since(arrived)
+			t.Queue, t.Compute = t.Queue+queue, t.Compute+compute
+		}
+		return y, err
 	case <-ctx.Done():
 		return nil, c.abandon(ctx, id, k, ctx.Err())
 	}
