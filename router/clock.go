@@ -20,23 +20,34 @@ func (c *clock) pass(p passTally, tokens int) {
 	}
 	c.passes++
 	c.tokens += tokens
-	c.decode.remoteLayers += p.remoteLayers
-	c.decode.roundTrips += p.roundTrips
+	c.decode.add(p)
 }
 
+// fill writes the clock's part of a report whose peers are listed.
 func (c *clock) fill(r *Report) {
 	if c.first.IsZero() {
 		return
 	}
 	r.TimeToFirstToken = milliseconds(c.first.Sub(c.begin))
-	counted, passes, tokens := c.prompt, 1, 1
+	counted, passes, tokens, total := c.prompt, 1, 1, c.first.Sub(c.begin)
 	if c.passes > 0 {
-		counted, passes, tokens = c.decode, c.passes, c.tokens
-		r.TokensPerSecond = float64(c.tokens) / max(c.last.Sub(c.first).Seconds(), 1e-9)
+		counted, passes, tokens, total = c.decode, c.passes, c.tokens, c.last.Sub(c.first)
+		r.TokensPerSecond = float64(c.tokens) / max(total.Seconds(), 1e-9)
 	} else if len(r.Tokens) > 0 {
 		r.TokensPerSecond = float64(len(r.Tokens)) / max(c.first.Sub(c.begin).Seconds(), 1e-9)
 	}
 	r.Passes, r.TokensPerPass = c.passes, float64(tokens)/float64(passes)
 	r.RoundTripsPerToken = float64(counted.roundTrips) / float64(tokens)
 	r.RemoteLayersPerToken = float64(counted.remoteLayers) / float64(passes)
+	r.Time = counted.spent.times(total, tokens)
+	for i := range r.Peers {
+		p := &r.Peers[i]
+		s := counted.spent.peers[p.ID]
+		if s == nil {
+			continue
+		}
+		calls := float64(max(s.calls, 1))
+		p.Wait = milliseconds(s.wait) / float64(tokens)
+		p.Codec, p.Queue, p.Compute = milliseconds(s.of.Codec)/calls, milliseconds(s.of.Queue)/calls, milliseconds(s.of.Compute)/calls
+	}
 }

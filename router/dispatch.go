@@ -28,6 +28,7 @@ type dispatch struct {
 	trouble time.Time        // when an expert was first without a replica
 	missing []int            // experts that were last found without one
 	looks   int              // how often it was looked for one
+	last    answered         // the latest answer of a peer
 }
 
 // part is some slots and the holder who is to run them.
@@ -182,16 +183,19 @@ func (d *dispatch) call(ctx context.Context, p part) (piece, error) {
 	defer cancel()
 	health.started(p.holder)
 	d.tally.started(p.holder)
+	var of experts.Timing
 	begin := time.Now()
-	y, err := p.holder.Runner.Run(timed, sub)
+	y, err := p.holder.Runner.Run(experts.WithTiming(timed, &of), sub)
 	took := time.Since(begin)
 	if err == nil {
 		err = checkReply(sub, y)
 	}
+	traceOf(ctx).call(p.holder, sub, begin, took, of, err)
 	switch {
 	case err == nil:
 		health.succeeded(peer, class, took, time.Now())
-		d.tally.answered(peer, took)
+		d.tally.answered(peer, took, of)
+		d.answered(answered{peer, begin.Add(took), of})
 		return piece{p.slots, rows, y}, nil
 	case ctx.Err() != nil: // a race lost, or nobody waits any more
 		health.abandoned(peer, class, took, time.Now())
@@ -203,6 +207,21 @@ func (d *dispatch) call(ctx context.Context, p part) (piece, error) {
 		health.failed(peer, time.Now())
 	}
 	return piece{}, err
+}
+
+// answered notes an answer, of which the latest counts.
+func (d *dispatch) answered(a answered) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if a.at.After(d.last.at) {
+		d.last = a
+	}
+}
+
+func (d *dispatch) lastAnswer() answered {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
 }
 
 // checkReply reports an answer of the wrong size, or with values that are not finite.

@@ -40,8 +40,8 @@ func (s *Session) Generate(ctx context.Context, r Request) (Report, error) {
 	default:
 		report.Stopped = "error"
 	}
-	clock.fill(&report)
 	s.tally.fill(&report)
+	clock.fill(&report)
 	s.guess.fill(&report)
 	report.LawShare = lawShare(report)
 	return report, err
@@ -55,16 +55,21 @@ func (s *Session) generate(ctx context.Context, r Request, report *Report, clock
 	next := r.Prompt // what the sequence has not taken yet
 	for len(report.Tokens) < r.MaxTokens {
 		var draft guess
+		started := time.Now()
 		if len(report.Tokens) > 0 {
 			draft = s.guess.draft(ctx, append(s.text, next...), s.room(r.MaxTokens-len(report.Tokens)), sampler)
+			traceOf(ctx).since(started, "guess", -1, len(draft.tokens))
 		}
 		begin := time.Now()
 		logits, draft, err := s.verify(ctx, next, draft)
 		if err != nil {
 			return err
 		}
+		verified := time.Now()
 		tokens, drawErr := r.draw(sampler, logits, draft.tokens)
+		traceOf(ctx).since(verified, "sample", -1, len(tokens))
 		if len(tokens) > 0 {
+			s.tally.passed(begin.Sub(started), verified.Sub(begin), time.Since(verified))
 			clock.pass(s.tally.endPass(), len(tokens))
 			if len(report.Tokens) > 0 {
 				s.guess.learn(draft, tokens, time.Since(begin).Seconds())

@@ -39,6 +39,9 @@ type Report struct {
 	// LawShare is the share reached of the speed that tokens per pass / (remote layers x RTT) allows, 0 without remote layers.
 	LawShare float64 `json:"law_share"`
 
+	// Time is where the time of a token went.
+	Time Times `json:"time_ms"`
+
 	Peers []PeerReport `json:"peers"`
 }
 
@@ -51,6 +54,13 @@ type PeerReport struct {
 	P95           float64 `json:"p95_ms"`
 	BytesSent     int64   `json:"bytes_sent"`
 	BytesReceived int64   `json:"bytes_received"`
+	RTT           float64 `json:"rtt_ms"` // as in Report
+	// Wait is how long a token waits in layers whose last answer is this peer's, as in [Times].
+	Wait float64 `json:"wait_ms"`
+	// Codec, Queue and Compute are the means of its calls in the same passes.
+	Codec   float64 `json:"codec_ms"`
+	Queue   float64 `json:"queue_ms"`
+	Compute float64 `json:"compute_ms"`
 }
 
 // lawShare is tokens per second over tokens per pass / (remote layers x RTT).

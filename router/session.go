@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"shoal/experts"
 	"shoal/model"
@@ -176,14 +177,22 @@ func (s *Session) Step(ctx context.Context, tokens []int) (logits []float32, err
 	if err := s.forward(ctx, tokens); err != nil {
 		return nil, err
 	}
-	return s.seq.Logits(false)
+	return s.logits(ctx, false)
+}
+
+// logits ends a pass.
+func (s *Session) logits(ctx context.Context, all bool) ([]float32, error) {
+	start := time.Now()
+	logits, err := s.seq.Logits(all)
+	traceOf(ctx).since(start, "logits", -1, 0)
+	return logits, err
 }
 
 // Score takes tokens through the model in one chunk and returns the logits [len(tokens), vocab] after each of them.
 func (s *Session) Score(ctx context.Context, tokens []int) (logits []float32, err error) {
 	start := s.seq.Position()
 	if err = s.forward(ctx, tokens); err == nil {
-		logits, err = s.seq.Logits(true)
+		logits, err = s.logits(ctx, true)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.seq.Truncate(start))
@@ -195,9 +204,11 @@ func (s *Session) Score(ctx context.Context, tokens []int) (logits []float32, er
 // forward takes a few tokens through all layers.
 func (s *Session) forward(ctx context.Context, tokens []int) error {
 	ctx = withTally(ctx, s.tally)
+	trace, begin := traceOf(ctx), time.Now()
 	if err := s.seq.Embed(tokens); err != nil {
 		return err
 	}
+	start := begin
 	for layer, routed := range s.routed {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -205,15 +216,18 @@ func (s *Session) forward(ctx context.Context, tokens []int) error {
 		if err := s.seq.Attend(layer); err != nil {
 			return err
 		}
-		if err := s.ffn(ctx, layer, routed); err != nil {
+		if err := s.ffn(ctx, layer, routed, start); err != nil {
 			return err
 		}
+		start = time.Now()
 	}
+	trace.since(begin, "pass", -1, len(tokens))
 	return nil
 }
 
-// ffn is the second half of a layer: the dense FFN, the experts on this device, or those elsewhere.
-func (s *Session) ffn(ctx context.Context, layer int, routed bool) error {
+// ffn is the second half of a layer that began at start: the dense FFN, the experts on this device, or those elsewhere.
+func (s *Session) ffn(ctx context.Context, layer int, routed bool, start time.Time) error {
+	trace := traceOf(ctx)
 	if !routed {
 		return s.seq.FFN(layer)
 	}
@@ -224,10 +238,13 @@ func (s *Session) ffn(ctx context.Context, layer int, routed bool) error {
 	if err != nil {
 		return err
 	}
+	rows := len(routes.Experts) / max(routes.K, 1)
+	start = trace.since(start, "trunk", layer, rows)
 	y, err := s.config.Experts.Run(ctx, s.config.Batch(layer, h, routes))
 	if err != nil {
 		return err
 	}
+	trace.since(start, "wait", layer, rows)
 	if s.config.Mode == Fast {
 		return s.seq.CombineSum(layer, y)
 	}

@@ -76,6 +76,7 @@ func (s *Swarm) Run(ctx context.Context, b experts.Batch) ([]float32, error) {
 	if len(b.Slots) == 0 {
 		return make([]float32, b.ReplyRows()*b.Hidden), nil
 	}
+	start := time.Now()
 	limit := s.config.Limits.Layer + time.Duration(len(b.Slots))*s.config.Limits.PerSlot
 	bounded, cancel := context.WithTimeoutCause(ctx, limit, errLayerTime)
 	defer cancel()
@@ -87,8 +88,9 @@ func (s *Swarm) Run(ctx context.Context, b experts.Batch) ([]float32, error) {
 		}
 		return nil, err
 	}
-	d.tally.layer(d.depth.Load())
-	return assemble(b, pieces), nil
+	y := assemble(b, pieces)
+	d.tally.layer(d.depth.Load(), time.Since(start), d.lastAnswer())
+	return y, nil
 }
 
 var errLayerTime = errors.New("the layer's time is up")

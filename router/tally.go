@@ -33,7 +33,16 @@ type tally struct {
 }
 
 // passTally counts one pass through the layers.
-type passTally struct{ remoteLayers, roundTrips int64 }
+type passTally struct {
+	remoteLayers, roundTrips int64
+	spent                    spent
+}
+
+func (p *passTally) add(o passTally) {
+	p.remoteLayers += o.remoteLayers
+	p.roundTrips += o.roundTrips
+	p.spent.add(o.spent)
+}
 
 type peerTally struct {
 	experts  int // held
@@ -113,7 +122,7 @@ func (p *peerTally) roundTrip() time.Duration {
 	return p.fastest
 }
 
-func (t *tally) answered(peer string, took time.Duration) {
+func (t *tally) answered(peer string, took time.Duration, of experts.Timing) {
 	if t == nil {
 		return
 	}
@@ -127,6 +136,9 @@ func (t *tally) answered(peer string, took time.Duration) {
 	if r, ok := p.runner.(Pinged); ok {
 		p.rtt = r.RTT()
 	}
+	s := t.pass.spent.peer(peer)
+	s.calls++
+	addTiming(&s.of, of)
 }
 
 func (t *tally) hedged(calls int) {
@@ -147,8 +159,8 @@ func (t *tally) failover() {
 	t.failovers++
 }
 
-// layer notes a layer whose answer took that many round trips, 0 if no peer was asked.
-func (t *tally) layer(roundTrips int64) {
+// layer notes a layer whose answer took that many round trips, 0 if no peer was asked, and how long it was waited for.
+func (t *tally) layer(roundTrips int64, wait time.Duration, last answered) {
 	if t == nil || roundTrips == 0 {
 		return
 	}
@@ -156,6 +168,15 @@ func (t *tally) layer(roundTrips int64) {
 	defer t.mu.Unlock()
 	t.pass.remoteLayers++
 	t.pass.roundTrips += roundTrips
+	t.pass.spent.layer(wait, last)
+}
+
+// passed notes how long the steps of a pass took.
+func (t *tally) passed(guess, forward, sample time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &t.pass.spent
+	s.guess, s.forward, s.sample = s.guess+guess, s.forward+forward, s.sample+sample
 }
 
 // endPass returns what was counted since the last call.
@@ -179,7 +200,7 @@ func (t *tally) fill(r *Report) {
 		r.BytesReceived += received
 		r.Peers = append(r.Peers, PeerReport{
 			ID: id, Experts: p.experts, Calls: p.calls, P50: milliseconds(p.latency.p50), P95: milliseconds(p.latency.p95),
-			BytesSent: sent, BytesReceived: received,
+			BytesSent: sent, BytesReceived: received, RTT: milliseconds(p.roundTrip()),
 		})
 		if rtt := p.roundTrip(); rtt > 0 {
 			weighted += rtt * time.Duration(p.calls)
