@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf8"
@@ -104,57 +103,8 @@ func (m *bpe) useWhole() {
 	}
 }
 
-// findCuts learns where a word may be cut before merging, with the same result: between two symbols that are neighbours in
-// no merge's result. Without a splitting pattern a whole document is one word, and this makes it many short ones.
-func (m *bpe) findCuts(tokens func(int32) string, merges []merge) {
-	if m.byBytes || m.innerMark != "" || m.endMark != "" {
-		return
-	}
-	m.adjacent = newPairs(1 << 10)
-	m.cutUnknown = true
-	for _, id := range m.fallback {
-		m.cutUnknown = m.cutUnknown && id >= 0
-	}
-	atom := m.atoms()
-	for _, x := range merges {
-		left, right := tokens(x.left), tokens(x.right)
-		if atom(left, strings.HasSuffix) || atom(right, strings.HasPrefix) {
-			m.adjacent = nil // a byte token or unk takes part in merges
-			return
-		}
-		l, _ := utf8.DecodeLastRuneInString(left)
-		r, _ := utf8.DecodeRuneInString(right)
-		if a, b := m.runeSym(l), m.runeSym(r); a >= 0 && b >= 0 {
-			m.adjacent.put(a, b, 0, 0)
-		}
-	}
-}
-
-// atoms returns a test of whether a token has at its edge what a character without a symbol becomes: a byte token or unk.
-func (m *bpe) atoms() func(token string, has func(s, part string) bool) bool {
-	unk := ""
-	for token, id := range m.vocab {
-		if id == m.unk {
-			unk = token
-		}
-	}
-	return func(token string, has func(s, part string) bool) bool {
-		if unk != "" && has(token, unk) {
-			return true
-		}
-		if len(token) < 6 {
-			return false
-		}
-		for _, part := range []string{token[:6], token[len(token)-6:]} {
-			if b, ok := byteToken(part); ok && has(token, part) && m.fallback[b] >= 0 {
-				return true
-			}
-		}
-		return false
-	}
-}
-
 func (m *bpe) borrow() *work { return m.pool.Get().(*work) }
+
 func (m *bpe) giveBack(w *work) {
 	if cap(w.syms) <= 1<<20 { // a huge word's memory is not kept
 		m.pool.Put(w)
@@ -183,14 +133,6 @@ func (m *bpe) encode(w *work, word string, ids []int) []int {
 	return m.encodeUncut(w, word[start:], ids)
 }
 
-func (m *bpe) mayCut(left, right int32) bool {
-	if left < 0 || right < 0 {
-		return m.cutUnknown
-	}
-	rank, _ := m.adjacent.get(left, right)
-	return rank == noRank
-}
-
 func (m *bpe) encodeUncut(w *work, word string, ids []int) []int {
 	if len(word) > cacheWord {
 		return appendIDs(ids, m.merged(w, word))
@@ -208,113 +150,4 @@ func appendIDs(ids []int, more []int32) []int {
 		ids = append(ids, int(id))
 	}
 	return ids
-}
-
-// merged returns the ids of a word, in w's memory.
-func (m *bpe) merged(w *work, word string) []int32 {
-	m.symbols(w, word)
-	w.mergeAll(m.pairs)
-	if m.spellings == nil {
-		return w.syms
-	}
-	var out []int32
-	for i, s := range w.syms {
-		if s < m.firstExtra {
-			if out != nil {
-				out = append(out, s)
-			}
-			continue
-		}
-		if out == nil {
-			out = append(make([]int32, 0, len(w.syms)+8), w.syms[:i]...)
-		}
-		spelled := m.spellings[s-m.firstExtra]
-		if !m.hasFallback(spelled) {
-			out = append(out, m.unk)
-			continue
-		}
-		for _, b := range []byte(spelled) {
-			out = append(out, m.fallback[b])
-		}
-	}
-	if out != nil {
-		return out
-	}
-	return w.syms
-}
-
-// symbols sets w.syms to the word's symbols before merging.
-func (m *bpe) symbols(w *work, word string) {
-	w.syms = w.syms[:0]
-	unk := int32(-1) // an unk not yet written, for fuseUnk
-	known := func(id int32) {
-		if unk >= 0 {
-			w.syms = append(w.syms, unk)
-			unk = -1
-		}
-		w.syms = append(w.syms, id)
-	}
-	switch {
-	case m.byBytes:
-		for i := range len(word) {
-			if id := m.byteSym[word[i]]; id >= 0 {
-				known(id)
-			} else {
-				unk = m.unknown(w, string(letterOf[word[i]]), unk)
-			}
-		}
-	case m.innerMark == "" && m.endMark == "":
-		for i, r := range word {
-			if id := m.runeSym(r); id >= 0 {
-				known(id)
-			} else {
-				unk = m.unknown(w, word[i:i+utf8.RuneLen(r)], unk)
-			}
-		}
-	default:
-		for i, r := range word {
-			spelled, n := string(r), utf8.RuneLen(r)
-			if i > 0 {
-				spelled = m.innerMark + spelled
-			}
-			if i+n == len(word) {
-				spelled += m.endMark
-			}
-			if id, ok := m.vocab[spelled]; ok {
-				known(id)
-			} else {
-				unk = m.unknown(w, spelled, unk)
-			}
-		}
-	}
-	if unk >= 0 {
-		w.syms = append(w.syms, unk)
-	}
-}
-
-func (m *bpe) hasFallback(s string) bool {
-	for i := range len(s) {
-		if m.fallback[s[i]] < 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// unknown appends what stands for a character without a symbol and returns the unk that is then waiting. Byte tokens go
-// before a waiting unk, as in the Hugging Face library.
-func (m *bpe) unknown(w *work, spelled string, unk int32) int32 {
-	if m.hasFallback(spelled) {
-		for i := range len(spelled) {
-			w.syms = append(w.syms, m.fallback[spelled[i]])
-		}
-		return unk
-	}
-	if m.unk < 0 {
-		return unk
-	}
-	if unk >= 0 && !m.fuseUnk {
-		w.syms = append(w.syms, unk)
-	}
-	return m.unk
 }
