@@ -489,42 +489,27 @@ TEXT ·decodeQ4_KAVX2(SB), NOSPLIT, $64-24
 	JZ           step_done
 
 step:
-	MOVL         4(CX), BX
-	MOVL         8(CX), SI
-	MOVL         12(CX), DI
-	VPBROADCASTW (CX), X1
-	VCVTPH2PS    X1, Y1
-	VPBROADCASTW 2(CX), X2
-	VCVTPH2PS    X2, Y2
-	MOVL         DI, R8
-	ANDL         $0x0f0f0f0f, R8
-	MOVL         BX, R9
-	SHRL         $0x02, R9
-	ANDL         $0x30303030, R9
-	ORL          R9, R8
-	SHLQ         $0x20, R8
-	ANDL         $0x3f3f3f3f, BX
-	ORQ          R8, BX
-	VMOVQ        BX, X3
-	VPMOVZXBD    X3, Y3
+	VMOVDQU      (CX), X1
+	VPSHUFD      $0xed, X1, X2
+	VPSRLVD      shiftsK<>+0(SB), X2, X2
+	VPAND        masksK<>+0(SB), X2, X2
+	VPSHUFD      $0x84, X1, X3
+	VPSRLD       $0x02, X3, X3
+	VPAND        topsK<>+0(SB), X3, X3
+	VPOR         X3, X2, X2
+	VCVTPH2PS    X1, X1
+	VPMOVZXBD    X2, Y3
+	VBROADCASTSS X1, Y4
 	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y1, Y3, Y3
+	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (SP)
-	MOVL         DI, BX
-	SHRL         $0x04, BX
-	ANDL         $0x0f0f0f0f, BX
-	MOVL         SI, DI
-	SHRL         $0x02, DI
-	ANDL         $0x30303030, DI
-	ORL          DI, BX
-	SHLQ         $0x20, BX
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          BX, SI
-	VMOVQ        SI, X1
-	VPMOVZXBD    X1, Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 32(SP)
+	VPSRLDQ      $0x08, X2, X2
+	VMOVSHDUP    X1, X1
+	VPMOVZXBD    X2, Y2
+	VBROADCASTSS X1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VMOVUPS      Y2, 32(SP)
 	VPMOVZXBD    16(CX), Y1
 	VPMOVZXBD    24(CX), Y2
 	VPMOVZXBD    32(CX), Y3
@@ -697,6 +682,24 @@ step_done:
 	VZEROUPPER
 	RET
 
+DATA shiftsK<>+0(SB)/4, $0x00000000
+DATA shiftsK<>+4(SB)/4, $0x00000000
+DATA shiftsK<>+8(SB)/4, $0x00000000
+DATA shiftsK<>+12(SB)/4, $0x00000004
+GLOBL shiftsK<>(SB), RODATA|NOPTR, $16
+
+DATA masksK<>+0(SB)/4, $0x3f3f3f3f
+DATA masksK<>+4(SB)/4, $0x0f0f0f0f
+DATA masksK<>+8(SB)/4, $0x3f3f3f3f
+DATA masksK<>+12(SB)/4, $0x0f0f0f0f
+GLOBL masksK<>(SB), RODATA|NOPTR, $16
+
+DATA topsK<>+0(SB)/4, $0x00000000
+DATA topsK<>+4(SB)/4, $0x30303030
+DATA topsK<>+8(SB)/4, $0x00000000
+DATA topsK<>+12(SB)/4, $0x30303030
+GLOBL topsK<>(SB), RODATA|NOPTR, $16
+
 // func dotQ4_KAVX2(a *byte, b *byte, x *float32, steps int) (ya float32, yb float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+, SSE
 TEXT ·dotQ4_KAVX2(SB), NOSPLIT, $128-40
@@ -711,42 +714,27 @@ TEXT ·dotQ4_KAVX2(SB), NOSPLIT, $128-40
 	JZ           step_done
 
 step:
-	MOVL         4(AX), SI
-	MOVL         8(AX), DI
-	MOVL         12(AX), R8
-	VPBROADCASTW (AX), X3
-	VCVTPH2PS    X3, Y3
-	VPBROADCASTW 2(AX), X4
-	VCVTPH2PS    X4, Y4
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X5
-	VPMOVZXBD    X5, Y5
+	VMOVDQU      (AX), X3
+	VPSHUFD      $0xed, X3, X4
+	VPSRLVD      shiftsK<>+0(SB), X4, X4
+	VPAND        masksK<>+0(SB), X4, X4
+	VPSHUFD      $0x84, X3, X5
+	VPSRLD       $0x02, X5, X5
+	VPAND        topsK<>+0(SB), X5, X5
+	VPOR         X5, X4, X4
+	VCVTPH2PS    X3, X3
+	VPMOVZXBD    X4, Y5
+	VBROADCASTSS X3, Y6
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
+	VMULPS       Y6, Y5, Y5
 	VMOVUPS      Y5, (SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X3
-	VPMOVZXBD    X3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, 32(SP)
+	VPSRLDQ      $0x08, X4, X4
+	VMOVSHDUP    X3, X3
+	VPMOVZXBD    X4, Y4
+	VBROADCASTSS X3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      Y4, 32(SP)
 	VPMOVZXBD    16(AX), Y3
 	VPMOVZXBD    24(AX), Y4
 	VPMOVZXBD    32(AX), Y5
@@ -773,42 +761,27 @@ step:
 	VFMSUB213PS  Y8, Y7, Y9
 	VMULPS       96(DX), Y9, Y9
 	VADDPS       Y9, Y1, Y1
-	MOVL         4(CX), SI
-	MOVL         8(CX), DI
-	MOVL         12(CX), R8
-	VPBROADCASTW (CX), X7
-	VCVTPH2PS    X7, Y7
-	VPBROADCASTW 2(CX), X8
-	VCVTPH2PS    X8, Y8
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X9
-	VPMOVZXBD    X9, Y9
+	VMOVDQU      (CX), X7
+	VPSHUFD      $0xed, X7, X8
+	VPSRLVD      shiftsK<>+0(SB), X8, X8
+	VPAND        masksK<>+0(SB), X8, X8
+	VPSHUFD      $0x84, X7, X9
+	VPSRLD       $0x02, X9, X9
+	VPAND        topsK<>+0(SB), X9, X9
+	VPOR         X9, X8, X8
+	VCVTPH2PS    X7, X7
+	VPMOVZXBD    X8, Y9
+	VBROADCASTSS X7, Y10
 	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
 	VMOVUPS      Y9, 64(SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X7
-	VPMOVZXBD    X7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 96(SP)
+	VPSRLDQ      $0x08, X8, X8
+	VMOVSHDUP    X7, X7
+	VPMOVZXBD    X8, Y8
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 96(SP)
 	VPMOVZXBD    16(CX), Y7
 	VPMOVZXBD    24(CX), Y8
 	VPMOVZXBD    32(CX), Y9
@@ -1209,42 +1182,27 @@ TEXT ·decodeQ5_KAVX2(SB), NOSPLIT, $96-24
 	JZ           step_done
 
 step:
-	MOVL         4(CX), BX
-	MOVL         8(CX), SI
-	MOVL         12(CX), DI
-	VPBROADCASTW (CX), X2
-	VCVTPH2PS    X2, Y2
-	VPBROADCASTW 2(CX), X3
-	VCVTPH2PS    X3, Y3
-	MOVL         DI, R8
-	ANDL         $0x0f0f0f0f, R8
-	MOVL         BX, R9
-	SHRL         $0x02, R9
-	ANDL         $0x30303030, R9
-	ORL          R9, R8
-	SHLQ         $0x20, R8
-	ANDL         $0x3f3f3f3f, BX
-	ORQ          R8, BX
-	VMOVQ        BX, X4
-	VPMOVZXBD    X4, Y4
+	VMOVDQU      (CX), X2
+	VPSHUFD      $0xed, X2, X3
+	VPSRLVD      shiftsK<>+0(SB), X3, X3
+	VPAND        masksK<>+0(SB), X3, X3
+	VPSHUFD      $0x84, X2, X4
+	VPSRLD       $0x02, X4, X4
+	VPAND        topsK<>+0(SB), X4, X4
+	VPOR         X4, X3, X3
+	VCVTPH2PS    X2, X2
+	VPMOVZXBD    X3, Y4
+	VBROADCASTSS X2, Y5
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
+	VMULPS       Y5, Y4, Y4
 	VMOVUPS      Y4, (SP)
-	MOVL         DI, BX
-	SHRL         $0x04, BX
-	ANDL         $0x0f0f0f0f, BX
-	MOVL         SI, DI
-	SHRL         $0x02, DI
-	ANDL         $0x30303030, DI
-	ORL          DI, BX
-	SHLQ         $0x20, BX
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          BX, SI
-	VMOVQ        SI, X2
-	VPMOVZXBD    X2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, 32(SP)
+	VPSRLDQ      $0x08, X3, X3
+	VMOVSHDUP    X2, X2
+	VPMOVZXBD    X3, Y3
+	VBROADCASTSS X2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 32(SP)
 	VMOVDQU      48(CX), Y2
 	VMOVDQU      16(CX), Y3
 	VPAND        Y0, Y2, Y2
@@ -1481,42 +1439,27 @@ TEXT ·dotQ5_KAVX2(SB), NOSPLIT, $192-40
 	JZ           step_done
 
 step:
-	MOVL         4(AX), SI
-	MOVL         8(AX), DI
-	MOVL         12(AX), R8
-	VPBROADCASTW (AX), X4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(AX), X5
-	VCVTPH2PS    X5, Y5
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X6
-	VPMOVZXBD    X6, Y6
+	VMOVDQU      (AX), X4
+	VPSHUFD      $0xed, X4, X5
+	VPSRLVD      shiftsK<>+0(SB), X5, X5
+	VPAND        masksK<>+0(SB), X5, X5
+	VPSHUFD      $0x84, X4, X6
+	VPSRLD       $0x02, X6, X6
+	VPAND        topsK<>+0(SB), X6, X6
+	VPOR         X6, X5, X5
+	VCVTPH2PS    X4, X4
+	VPMOVZXBD    X5, Y6
+	VBROADCASTSS X4, Y7
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y4, Y6, Y6
+	VMULPS       Y7, Y6, Y6
 	VMOVUPS      Y6, (SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X4
-	VPMOVZXBD    X4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 32(SP)
+	VPSRLDQ      $0x08, X5, X5
+	VMOVSHDUP    X4, X4
+	VPMOVZXBD    X5, Y5
+	VBROADCASTSS X4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 32(SP)
 	VMOVDQU      48(AX), Y4
 	VMOVDQU      16(AX), Y5
 	VPAND        Y0, Y4, Y4
@@ -1546,42 +1489,27 @@ step:
 	VFMSUB213PS  Y5, Y4, Y6
 	VMULPS       96(DX), Y6, Y6
 	VADDPS       Y6, Y2, Y2
-	MOVL         4(CX), SI
-	MOVL         8(CX), DI
-	MOVL         12(CX), R8
-	VPBROADCASTW (CX), X4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 2(CX), X5
-	VCVTPH2PS    X5, Y5
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X6
-	VPMOVZXBD    X6, Y6
+	VMOVDQU      (CX), X4
+	VPSHUFD      $0xed, X4, X5
+	VPSRLVD      shiftsK<>+0(SB), X5, X5
+	VPAND        masksK<>+0(SB), X5, X5
+	VPSHUFD      $0x84, X4, X6
+	VPSRLD       $0x02, X6, X6
+	VPAND        topsK<>+0(SB), X6, X6
+	VPOR         X6, X5, X5
+	VCVTPH2PS    X4, X4
+	VPMOVZXBD    X5, Y6
+	VBROADCASTSS X4, Y7
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y4, Y6, Y6
+	VMULPS       Y7, Y6, Y6
 	VMOVUPS      Y6, 96(SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X4
-	VPMOVZXBD    X4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 128(SP)
+	VPSRLDQ      $0x08, X5, X5
+	VMOVSHDUP    X4, X4
+	VPMOVZXBD    X5, Y5
+	VBROADCASTSS X4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 128(SP)
 	VMOVDQU      48(CX), Y4
 	VMOVDQU      16(CX), Y5
 	VPAND        Y0, Y4, Y4
@@ -10455,84 +10383,54 @@ TEXT ·int8Q4_Kx1AVX2(SB), NOSPLIT, $256-48
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), SI
-	MOVL         8(AX), DI
-	MOVL         12(AX), R8
-	VPBROADCASTW (AX), X6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(AX), X7
-	VCVTPH2PS    X7, Y7
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X8
-	VPMOVZXBD    X8, Y8
+	VMOVDQU      (AX), X6
+	VPSHUFD      $0xed, X6, X7
+	VPSRLVD      shiftsK<>+0(SB), X7, X7
+	VPAND        masksK<>+0(SB), X7, X7
+	VPSHUFD      $0x84, X6, X8
+	VPSRLD       $0x02, X8, X8
+	VPAND        topsK<>+0(SB), X8, X8
+	VPOR         X8, X7, X7
+	VCVTPH2PS    X6, X6
+	VPMOVZXBD    X7, Y8
+	VBROADCASTSS X6, Y9
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, (SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X6
-	VPMOVZXBD    X6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 32(SP)
+	VPSRLDQ      $0x08, X7, X7
+	VMOVSHDUP    X6, X6
+	VPMOVZXBD    X7, Y7
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 32(SP)
 	VMOVUPS      (SP), Y6
 	VMOVUPS      32(SP), Y7
 	VMULPS       256(DX), Y6, Y6
 	VMOVUPS      Y6, 64(SP)
 	VMULPS       288(DX), Y7, Y7
 	VADDPS       Y7, Y3, Y3
-	MOVL         4(CX), SI
-	MOVL         8(CX), DI
-	MOVL         12(CX), R8
-	VPBROADCASTW (CX), X6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(CX), X7
-	VCVTPH2PS    X7, Y7
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X8
-	VPMOVZXBD    X8, Y8
+	VMOVDQU      (CX), X6
+	VPSHUFD      $0xed, X6, X7
+	VPSRLVD      shiftsK<>+0(SB), X7, X7
+	VPAND        masksK<>+0(SB), X7, X7
+	VPSHUFD      $0x84, X6, X8
+	VPSRLD       $0x02, X8, X8
+	VPAND        topsK<>+0(SB), X8, X8
+	VPOR         X8, X7, X7
+	VCVTPH2PS    X6, X6
+	VPMOVZXBD    X7, Y8
+	VBROADCASTSS X6, Y9
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, 128(SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X6
-	VPMOVZXBD    X6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 160(SP)
+	VPSRLDQ      $0x08, X7, X7
+	VMOVSHDUP    X6, X6
+	VPMOVZXBD    X7, Y7
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 160(SP)
 	VMOVUPS      128(SP), Y6
 	VMOVUPS      160(SP), Y7
 	VMULPS       256(DX), Y6, Y6
@@ -10743,42 +10641,27 @@ TEXT ·int8Q4_Kx4AVX2(SB), NOSPLIT, $320-64
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), R8
-	MOVL         8(AX), R9
-	MOVL         12(AX), R10
-	VPBROADCASTW (AX), X10
-	VCVTPH2PS    X10, Y10
-	VPBROADCASTW 2(AX), X11
-	VCVTPH2PS    X11, Y11
-	MOVL         R10, R11
-	ANDL         $0x0f0f0f0f, R11
-	MOVL         R8, R12
-	SHRL         $0x02, R12
-	ANDL         $0x30303030, R12
-	ORL          R12, R11
-	SHLQ         $0x20, R11
-	ANDL         $0x3f3f3f3f, R8
-	ORQ          R11, R8
-	VMOVQ        R8, X12
-	VPMOVZXBD    X12, Y12
+	VMOVDQU      (AX), X10
+	VPSHUFD      $0xed, X10, X11
+	VPSRLVD      shiftsK<>+0(SB), X11, X11
+	VPAND        masksK<>+0(SB), X11, X11
+	VPSHUFD      $0x84, X10, X12
+	VPSRLD       $0x02, X12, X12
+	VPAND        topsK<>+0(SB), X12, X12
+	VPOR         X12, X11, X11
+	VCVTPH2PS    X10, X10
+	VPMOVZXBD    X11, Y12
+	VBROADCASTSS X10, Y13
 	VCVTDQ2PS    Y12, Y12
-	VMULPS       Y10, Y12, Y12
+	VMULPS       Y13, Y12, Y12
 	VMOVUPS      Y12, (SP)
-	MOVL         R10, R8
-	SHRL         $0x04, R8
-	ANDL         $0x0f0f0f0f, R8
-	MOVL         R9, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R8
-	SHLQ         $0x20, R8
-	ANDL         $0x3f3f3f3f, R9
-	ORQ          R8, R9
-	VMOVQ        R9, X10
-	VPMOVZXBD    X10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y11, Y10, Y10
-	VMOVUPS      Y10, 32(SP)
+	VPSRLDQ      $0x08, X11, X11
+	VMOVSHDUP    X10, X10
+	VPMOVZXBD    X11, Y11
+	VBROADCASTSS X10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VMOVUPS      Y11, 32(SP)
 	VMOVUPS      (SP), Y10
 	VMOVUPS      32(SP), Y11
 	VMULPS       256(CX), Y10, Y10
@@ -11103,84 +10986,54 @@ TEXT ·int8Q4_Kx1VNNI(SB), NOSPLIT, $256-48
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), SI
-	MOVL         8(AX), DI
-	MOVL         12(AX), R8
-	VPBROADCASTW (AX), X5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 2(AX), X6
-	VCVTPH2PS    X6, Y6
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X7
-	VPMOVZXBD    X7, Y7
+	VMOVDQU      (AX), X5
+	VPSHUFD      $0xed, X5, X6
+	VPSRLVD      shiftsK<>+0(SB), X6, X6
+	VPAND        masksK<>+0(SB), X6, X6
+	VPSHUFD      $0x84, X5, X7
+	VPSRLD       $0x02, X7, X7
+	VPAND        topsK<>+0(SB), X7, X7
+	VPOR         X7, X6, X6
+	VCVTPH2PS    X5, X5
+	VPMOVZXBD    X6, Y7
+	VBROADCASTSS X5, Y8
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y5, Y7, Y7
+	VMULPS       Y8, Y7, Y7
 	VMOVUPS      Y7, (SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 32(SP)
+	VPSRLDQ      $0x08, X6, X6
+	VMOVSHDUP    X5, X5
+	VPMOVZXBD    X6, Y6
+	VBROADCASTSS X5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 32(SP)
 	VMOVUPS      (SP), Y5
 	VMOVUPS      32(SP), Y6
 	VMULPS       256(DX), Y5, Y5
 	VMOVUPS      Y5, 64(SP)
 	VMULPS       288(DX), Y6, Y6
 	VADDPS       Y6, Y2, Y2
-	MOVL         4(CX), SI
-	MOVL         8(CX), DI
-	MOVL         12(CX), R8
-	VPBROADCASTW (CX), X5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 2(CX), X6
-	VCVTPH2PS    X6, Y6
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X7
-	VPMOVZXBD    X7, Y7
+	VMOVDQU      (CX), X5
+	VPSHUFD      $0xed, X5, X6
+	VPSRLVD      shiftsK<>+0(SB), X6, X6
+	VPAND        masksK<>+0(SB), X6, X6
+	VPSHUFD      $0x84, X5, X7
+	VPSRLD       $0x02, X7, X7
+	VPAND        topsK<>+0(SB), X7, X7
+	VPOR         X7, X6, X6
+	VCVTPH2PS    X5, X5
+	VPMOVZXBD    X6, Y7
+	VBROADCASTSS X5, Y8
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y5, Y7, Y7
+	VMULPS       Y8, Y7, Y7
 	VMOVUPS      Y7, 128(SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 160(SP)
+	VPSRLDQ      $0x08, X6, X6
+	VMOVSHDUP    X5, X5
+	VPMOVZXBD    X6, Y6
+	VBROADCASTSS X5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 160(SP)
 	VMOVUPS      128(SP), Y5
 	VMOVUPS      160(SP), Y6
 	VMULPS       256(DX), Y5, Y5
@@ -11390,42 +11243,27 @@ TEXT ·int8Q4_Kx4VNNI(SB), NOSPLIT, $320-64
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), R8
-	MOVL         8(AX), R9
-	MOVL         12(AX), R10
-	VPBROADCASTW (AX), X9
-	VCVTPH2PS    X9, Y9
-	VPBROADCASTW 2(AX), X10
-	VCVTPH2PS    X10, Y10
-	MOVL         R10, R11
-	ANDL         $0x0f0f0f0f, R11
-	MOVL         R8, R12
-	SHRL         $0x02, R12
-	ANDL         $0x30303030, R12
-	ORL          R12, R11
-	SHLQ         $0x20, R11
-	ANDL         $0x3f3f3f3f, R8
-	ORQ          R11, R8
-	VMOVQ        R8, X11
-	VPMOVZXBD    X11, Y11
+	VMOVDQU      (AX), X9
+	VPSHUFD      $0xed, X9, X10
+	VPSRLVD      shiftsK<>+0(SB), X10, X10
+	VPAND        masksK<>+0(SB), X10, X10
+	VPSHUFD      $0x84, X9, X11
+	VPSRLD       $0x02, X11, X11
+	VPAND        topsK<>+0(SB), X11, X11
+	VPOR         X11, X10, X10
+	VCVTPH2PS    X9, X9
+	VPMOVZXBD    X10, Y11
+	VBROADCASTSS X9, Y12
 	VCVTDQ2PS    Y11, Y11
-	VMULPS       Y9, Y11, Y11
+	VMULPS       Y12, Y11, Y11
 	VMOVUPS      Y11, (SP)
-	MOVL         R10, R8
-	SHRL         $0x04, R8
-	ANDL         $0x0f0f0f0f, R8
-	MOVL         R9, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R8
-	SHLQ         $0x20, R8
-	ANDL         $0x3f3f3f3f, R9
-	ORQ          R8, R9
-	VMOVQ        R9, X9
-	VPMOVZXBD    X9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 32(SP)
+	VPSRLDQ      $0x08, X10, X10
+	VMOVSHDUP    X9, X9
+	VPMOVZXBD    X10, Y10
+	VBROADCASTSS X9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y9, Y10, Y10
+	VMOVUPS      Y10, 32(SP)
 	VMOVUPS      (SP), Y9
 	VMOVUPS      32(SP), Y10
 	VMULPS       256(CX), Y9, Y9
@@ -11752,84 +11590,54 @@ TEXT ·int8Q5_Kx1AVX2(SB), NOSPLIT, $256-48
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), SI
-	MOVL         8(AX), DI
-	MOVL         12(AX), R8
-	VPBROADCASTW (AX), X7
-	VCVTPH2PS    X7, Y7
-	VPBROADCASTW 2(AX), X8
-	VCVTPH2PS    X8, Y8
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X9
-	VPMOVZXBD    X9, Y9
+	VMOVDQU      (AX), X7
+	VPSHUFD      $0xed, X7, X8
+	VPSRLVD      shiftsK<>+0(SB), X8, X8
+	VPAND        masksK<>+0(SB), X8, X8
+	VPSHUFD      $0x84, X7, X9
+	VPSRLD       $0x02, X9, X9
+	VPAND        topsK<>+0(SB), X9, X9
+	VPOR         X9, X8, X8
+	VCVTPH2PS    X7, X7
+	VPMOVZXBD    X8, Y9
+	VBROADCASTSS X7, Y10
 	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
 	VMOVUPS      Y9, (SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X7
-	VPMOVZXBD    X7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 32(SP)
+	VPSRLDQ      $0x08, X8, X8
+	VMOVSHDUP    X7, X7
+	VPMOVZXBD    X8, Y8
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 32(SP)
 	VMOVUPS      (SP), Y7
 	VMOVUPS      32(SP), Y8
 	VMULPS       256(DX), Y7, Y7
 	VMOVUPS      Y7, 64(SP)
 	VMULPS       288(DX), Y8, Y8
 	VADDPS       Y8, Y4, Y4
-	MOVL         4(CX), SI
-	MOVL         8(CX), DI
-	MOVL         12(CX), R8
-	VPBROADCASTW (CX), X7
-	VCVTPH2PS    X7, Y7
-	VPBROADCASTW 2(CX), X8
-	VCVTPH2PS    X8, Y8
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X9
-	VPMOVZXBD    X9, Y9
+	VMOVDQU      (CX), X7
+	VPSHUFD      $0xed, X7, X8
+	VPSRLVD      shiftsK<>+0(SB), X8, X8
+	VPAND        masksK<>+0(SB), X8, X8
+	VPSHUFD      $0x84, X7, X9
+	VPSRLD       $0x02, X9, X9
+	VPAND        topsK<>+0(SB), X9, X9
+	VPOR         X9, X8, X8
+	VCVTPH2PS    X7, X7
+	VPMOVZXBD    X8, Y9
+	VBROADCASTSS X7, Y10
 	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y7, Y9, Y9
+	VMULPS       Y10, Y9, Y9
 	VMOVUPS      Y9, 128(SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X7
-	VPMOVZXBD    X7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 160(SP)
+	VPSRLDQ      $0x08, X8, X8
+	VMOVSHDUP    X7, X7
+	VPMOVZXBD    X8, Y8
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 160(SP)
 	VMOVUPS      128(SP), Y7
 	VMOVUPS      160(SP), Y8
 	VMULPS       256(DX), Y7, Y7
@@ -12103,42 +11911,27 @@ TEXT ·int8Q5_Kx4AVX2(SB), NOSPLIT, $320-64
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), R8
-	MOVL         8(AX), R9
-	MOVL         12(AX), R10
-	VPBROADCASTW (AX), X11
-	VCVTPH2PS    X11, Y11
-	VPBROADCASTW 2(AX), X12
-	VCVTPH2PS    X12, Y12
-	MOVL         R10, R11
-	ANDL         $0x0f0f0f0f, R11
-	MOVL         R8, R12
-	SHRL         $0x02, R12
-	ANDL         $0x30303030, R12
-	ORL          R12, R11
-	SHLQ         $0x20, R11
-	ANDL         $0x3f3f3f3f, R8
-	ORQ          R11, R8
-	VMOVQ        R8, X13
-	VPMOVZXBD    X13, Y13
+	VMOVDQU      (AX), X11
+	VPSHUFD      $0xed, X11, X12
+	VPSRLVD      shiftsK<>+0(SB), X12, X12
+	VPAND        masksK<>+0(SB), X12, X12
+	VPSHUFD      $0x84, X11, X13
+	VPSRLD       $0x02, X13, X13
+	VPAND        topsK<>+0(SB), X13, X13
+	VPOR         X13, X12, X12
+	VCVTPH2PS    X11, X11
+	VPMOVZXBD    X12, Y13
+	VBROADCASTSS X11, Y14
 	VCVTDQ2PS    Y13, Y13
-	VMULPS       Y11, Y13, Y13
+	VMULPS       Y14, Y13, Y13
 	VMOVUPS      Y13, (SP)
-	MOVL         R10, R8
-	SHRL         $0x04, R8
-	ANDL         $0x0f0f0f0f, R8
-	MOVL         R9, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R8
-	SHLQ         $0x20, R8
-	ANDL         $0x3f3f3f3f, R9
-	ORQ          R8, R9
-	VMOVQ        R9, X11
-	VPMOVZXBD    X11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VMULPS       Y12, Y11, Y11
-	VMOVUPS      Y11, 32(SP)
+	VPSRLDQ      $0x08, X12, X12
+	VMOVSHDUP    X11, X11
+	VPMOVZXBD    X12, Y12
+	VBROADCASTSS X11, Y11
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y11, Y12, Y12
+	VMOVUPS      Y12, 32(SP)
 	VMOVUPS      (SP), Y11
 	VMOVUPS      32(SP), Y12
 	VMULPS       256(CX), Y11, Y11
@@ -12495,84 +12288,54 @@ TEXT ·int8Q5_Kx1VNNI(SB), NOSPLIT, $256-48
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), SI
-	MOVL         8(AX), DI
-	MOVL         12(AX), R8
-	VPBROADCASTW (AX), X6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(AX), X7
-	VCVTPH2PS    X7, Y7
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X8
-	VPMOVZXBD    X8, Y8
+	VMOVDQU      (AX), X6
+	VPSHUFD      $0xed, X6, X7
+	VPSRLVD      shiftsK<>+0(SB), X7, X7
+	VPAND        masksK<>+0(SB), X7, X7
+	VPSHUFD      $0x84, X6, X8
+	VPSRLD       $0x02, X8, X8
+	VPAND        topsK<>+0(SB), X8, X8
+	VPOR         X8, X7, X7
+	VCVTPH2PS    X6, X6
+	VPMOVZXBD    X7, Y8
+	VBROADCASTSS X6, Y9
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, (SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X6
-	VPMOVZXBD    X6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 32(SP)
+	VPSRLDQ      $0x08, X7, X7
+	VMOVSHDUP    X6, X6
+	VPMOVZXBD    X7, Y7
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 32(SP)
 	VMOVUPS      (SP), Y6
 	VMOVUPS      32(SP), Y7
 	VMULPS       256(DX), Y6, Y6
 	VMOVUPS      Y6, 64(SP)
 	VMULPS       288(DX), Y7, Y7
 	VADDPS       Y7, Y3, Y3
-	MOVL         4(CX), SI
-	MOVL         8(CX), DI
-	MOVL         12(CX), R8
-	VPBROADCASTW (CX), X6
-	VCVTPH2PS    X6, Y6
-	VPBROADCASTW 2(CX), X7
-	VCVTPH2PS    X7, Y7
-	MOVL         R8, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         SI, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R9
-	SHLQ         $0x20, R9
-	ANDL         $0x3f3f3f3f, SI
-	ORQ          R9, SI
-	VMOVQ        SI, X8
-	VPMOVZXBD    X8, Y8
+	VMOVDQU      (CX), X6
+	VPSHUFD      $0xed, X6, X7
+	VPSRLVD      shiftsK<>+0(SB), X7, X7
+	VPAND        masksK<>+0(SB), X7, X7
+	VPSHUFD      $0x84, X6, X8
+	VPSRLD       $0x02, X8, X8
+	VPAND        topsK<>+0(SB), X8, X8
+	VPOR         X8, X7, X7
+	VCVTPH2PS    X6, X6
+	VPMOVZXBD    X7, Y8
+	VBROADCASTSS X6, Y9
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y6, Y8, Y8
+	VMULPS       Y9, Y8, Y8
 	VMOVUPS      Y8, 128(SP)
-	MOVL         R8, SI
-	SHRL         $0x04, SI
-	ANDL         $0x0f0f0f0f, SI
-	MOVL         DI, R8
-	SHRL         $0x02, R8
-	ANDL         $0x30303030, R8
-	ORL          R8, SI
-	SHLQ         $0x20, SI
-	ANDL         $0x3f3f3f3f, DI
-	ORQ          SI, DI
-	VMOVQ        DI, X6
-	VPMOVZXBD    X6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 160(SP)
+	VPSRLDQ      $0x08, X7, X7
+	VMOVSHDUP    X6, X6
+	VPMOVZXBD    X7, Y7
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 160(SP)
 	VMOVUPS      128(SP), Y6
 	VMOVUPS      160(SP), Y7
 	VMULPS       256(DX), Y6, Y6
@@ -12845,42 +12608,27 @@ TEXT ·int8Q5_Kx4VNNI(SB), NOSPLIT, $320-64
 	JZ           chunk_done
 
 chunk:
-	MOVL         4(AX), R8
-	MOVL         8(AX), R9
-	MOVL         12(AX), R10
-	VPBROADCASTW (AX), X10
-	VCVTPH2PS    X10, Y10
-	VPBROADCASTW 2(AX), X11
-	VCVTPH2PS    X11, Y11
-	MOVL         R10, R11
-	ANDL         $0x0f0f0f0f, R11
-	MOVL         R8, R12
-	SHRL         $0x02, R12
-	ANDL         $0x30303030, R12
-	ORL          R12, R11
-	SHLQ         $0x20, R11
-	ANDL         $0x3f3f3f3f, R8
-	ORQ          R11, R8
-	VMOVQ        R8, X12
-	VPMOVZXBD    X12, Y12
+	VMOVDQU      (AX), X10
+	VPSHUFD      $0xed, X10, X11
+	VPSRLVD      shiftsK<>+0(SB), X11, X11
+	VPAND        masksK<>+0(SB), X11, X11
+	VPSHUFD      $0x84, X10, X12
+	VPSRLD       $0x02, X12, X12
+	VPAND        topsK<>+0(SB), X12, X12
+	VPOR         X12, X11, X11
+	VCVTPH2PS    X10, X10
+	VPMOVZXBD    X11, Y12
+	VBROADCASTSS X10, Y13
 	VCVTDQ2PS    Y12, Y12
-	VMULPS       Y10, Y12, Y12
+	VMULPS       Y13, Y12, Y12
 	VMOVUPS      Y12, (SP)
-	MOVL         R10, R8
-	SHRL         $0x04, R8
-	ANDL         $0x0f0f0f0f, R8
-	MOVL         R9, R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORL          R10, R8
-	SHLQ         $0x20, R8
-	ANDL         $0x3f3f3f3f, R9
-	ORQ          R8, R9
-	VMOVQ        R9, X10
-	VPMOVZXBD    X10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VMULPS       Y11, Y10, Y10
-	VMOVUPS      Y10, 32(SP)
+	VPSRLDQ      $0x08, X11, X11
+	VMOVSHDUP    X10, X10
+	VPMOVZXBD    X11, Y11
+	VBROADCASTSS X10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y10, Y11, Y11
+	VMOVUPS      Y11, 32(SP)
 	VMOVUPS      (SP), Y10
 	VMOVUPS      32(SP), Y11
 	VMULPS       256(CX), Y10, Y10

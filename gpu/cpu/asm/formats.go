@@ -285,34 +285,44 @@ func decodeF8(p Register, _ Mem, c *shared, sink func(VecVirtual, int)) {
 	}
 }
 
-// scalesK leaves the eight d*sc at scratch and the eight dmin*mn behind them.
+// scalesK leaves the eight d*sc at scratch and the eight dmin*mn behind them. The block begins with four words: d and dmin, and
+// s[0..3], s[4..7] and s[8..11] of quant's q4k.go, from which the words sc[0..3], sc[4..7], mn[0..3] and mn[4..7] are made.
 func scalesK(p Register, scratch Mem) {
-	a, b, c := GP64(), GP64(), GP64()
-	MOVL(at(p, 4), a.As32())
-	MOVL(at(p, 8), b.As32())
-	MOVL(at(p, 12), c.As32())
-	factors := [2]VecVirtual{half(p, 0), half(p, 2)}
-	for i, low := range []GPVirtual{a, b} {
-		high, top := GP64(), GP64()
-		MOVL(c.As32(), high.As32())
+	head, low, high, factors := XMM(), XMM(), XMM(), XMM()
+	VMOVDQU(at(p, 0), head)
+	VPSHUFD(U8(1|3<<2|2<<4|3<<6), head, low)
+	VPSRLVD(words("shiftsK", 0, 0, 0, 4), low, low)
+	VPAND(words("masksK", 0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f), low, low)
+	VPSHUFD(U8(0|1<<2|0<<4|2<<6), head, high)
+	VPSRLD(U8(2), high, high)
+	VPAND(words("topsK", 0, 0x30303030, 0, 0x30303030), high, high)
+	VPOR(high, low, low)
+	VCVTPH2PS(head, factors)
+	for i := range 2 {
+		y, f := YMM(), YMM()
 		if i == 1 {
-			SHRL(U8(4), high.As32())
+			VPSRLDQ(U8(8), low, low)
+			VMOVSHDUP(factors, factors)
 		}
-		ANDL(U32(0x0f0f0f0f), high.As32())
-		MOVL(low.As32(), top.As32())
-		SHRL(U8(2), top.As32())
-		ANDL(U32(0x30303030), top.As32())
-		ORL(top.As32(), high.As32())
-		SHLQ(U8(32), high)
-		ANDL(U32(0x3f3f3f3f), low.As32())
-		ORQ(high, low)
-		x, y := XMM(), YMM()
-		VMOVQ(low, x)
-		VPMOVZXBD(x, y)
+		VPMOVZXBD(low, y)
+		VBROADCASTSS(factors, f)
 		VCVTDQ2PS(y, y)
-		VMULPS(factors[i], y, y)
+		VMULPS(f, y, y)
 		VMOVUPS(y, scratch.Offset(32*i))
 	}
+}
+
+// words is a constant of four integers.
+func words(name string, values ...uint32) Mem {
+	m, ok := tables[name]
+	if !ok {
+		m = GLOBL(name, RODATA|NOPTR)
+		for i, v := range values {
+			DATA(4*i, U32(v))
+		}
+		tables[name] = m
+	}
+	return m
 }
 
 func broadcast(m Mem) VecVirtual {
