@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"shoal/cmd/internal/console"
 	"shoal/cmd/internal/hardware"
@@ -96,5 +97,10 @@ func (m *machine) print() {
 	if m.NoAdapters != "" {
 		fmt.Printf("no adapter: %s\n", m.NoAdapters)
 	}
-	fmt.Printf("--device auto takes %s\n--device gpu takes %s\n", m.Auto, m.GPU)
+	fmt.Printf("--device auto takes %s\n", m.Auto)
+	if strings.HasPrefix(m.GPU, "webgpu: ") {
+		fmt.Printf("--device gpu takes %s\n", m.GPU)
+	} else {
+		fmt.Println(m.GPU)
+	}
 }
