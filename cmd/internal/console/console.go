@@ -29,7 +29,11 @@ var ErrSilent = errors.New("")
 func Run(grammar any, name, description string) int {
 	parser := kong.Must(grammar, kong.Name(name), kong.Description(description), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}))
-	parsed, err := parser.Parse(os.Args[1:])
+	args := os.Args[1:]
+	if len(args) == 0 && len(parser.Model.Leaves(true)) > 1 {
+		args = []string{"--help"} // a program of several commands, and none named
+	}
+	parsed, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v (see %s --help)\n", name, err, name)
 		return ExitUsage
