@@ -2,69 +2,53 @@ package p2p
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
-
-	"shoal/proto/shoalpb"
 )
 
-// Encoding is how activations travel.
-type Encoding int
-
-// Encodings. F32 is exact; BF16 halves the bytes and keeps 8 bits of the fraction.
-const (
-	F32  = Encoding(shoalpb.Encoding_ENCODING_F32)
-	BF16 = Encoding(shoalpb.Encoding_ENCODING_BF16)
-)
-
-func (e Encoding) String() string {
-	switch e {
-	case F32:
-		return "f32"
-	case BF16:
-		return "bf16"
-	}
-	return fmt.Sprintf("encoding %d", int(e))
-}
-
-// size is the number of bytes of n values, and false for an encoding that is not known here.
-func (e Encoding) size(n int) (int, bool) {
-	switch e {
-	case F32:
-		return 4 * n, true
-	case BF16:
-		return 2 * n, true
-	}
-	return 0, false
-}
-
-// appendActivations appends x to b in encoding e.
-func appendActivations(b []byte, e Encoding, x []float32) []byte {
-	n, _ := e.size(len(x))
+// appendActivations appends rows x of the given hidden size to b in encoding e.
+func appendActivations(b []byte, e Encoding, hidden int, x []float32) []byte {
+	n, _ := e.size(len(x)/hidden, hidden)
 	at := len(b)
 	b = append(b, make([]byte, n)...)
 	out := b[at:]
-	if e == BF16 {
+	switch block := e.block(); {
+	case block > 0:
+		for len(x) > 0 {
+			out = encodeBlocks(out, block, x[:hidden])
+			x = x[hidden:]
+		}
+	case e == BF16:
 		for i, v := range x {
 			binary.LittleEndian.PutUint16(out[2*i:], bf16(v))
 		}
-		return b
-	}
-	for i, v := range x {
-		binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(v))
+	default:
+		for i, v := range x {
+			binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(v))
+		}
 	}
 	return b
 }
 
-// decodeActivations fills dst from b, which has exactly dst's values in encoding e, and returns the index of the first
-// value that is not finite, or -1.
-func decodeActivations(dst []float32, e Encoding, b []byte) int {
-	const exponent = 0x7f800000
+// notFinite is the exponent that infinities and NaNs have.
+const notFinite = 0x7f800000
+
+// decodeActivations fills dst, rows of the given hidden size, from b, which has exactly dst's values in encoding e. It returns
+// the index of a value that is not finite, the first of its block, or -1.
+func decodeActivations(dst []float32, e Encoding, hidden int, b []byte) int {
 	bad := -1
+	if block := e.block(); block > 0 {
+		for row := 0; row < len(dst); row += hidden {
+			var at int
+			if b, at = decodeBlocks(dst[row:row+hidden], block, b); at >= 0 && bad < 0 {
+				bad = row + at
+			}
+		}
+		return bad
+	}
 	if e == BF16 {
 		for i := range dst {
 			bits := uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16
-			if bits&exponent == exponent && bad < 0 {
+			if bits&notFinite == notFinite && bad < 0 {
 				bad = i
 			}
 			dst[i] = math.Float32frombits(bits)
@@ -73,7 +57,7 @@ func decodeActivations(dst []float32, e Encoding, b []byte) int {
 	}
 	for i := range dst {
 		bits := binary.LittleEndian.Uint32(b[4*i:])
-		if bits&exponent == exponent && bad < 0 {
+		if bits&notFinite == notFinite && bad < 0 {
 			bad = i
 		}
 		dst[i] = math.Float32frombits(bits)

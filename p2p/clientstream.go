@@ -26,8 +26,9 @@ type clientStream struct {
 	s      network.Stream
 	r      *bufio.Reader
 	out    *frameWriter
-	heard  atomic.Int64 // when bytes last came, in nanoseconds since born
-	load   atomic.Int64 // bytes that the requests in flight take both ways
+	known  atomic.Uint64 // what the peer told of its encodings, bit e for encoding e
+	heard  atomic.Int64  // when bytes last came, in nanoseconds since born
+	load   atomic.Int64  // bytes that the requests in flight take both ways
 	born   time.Time
 	done   chan struct{} // closed by end
 
@@ -36,8 +37,15 @@ type clientStream struct {
 	lastID uint64
 	reply  int   // the largest answer, in bytes, that anybody asked for on this stream
 	why    error // why the stream ended
-	pings  map[uint64]time.Time
+	pings  map[uint64]sentPing
 	idle   []*call // to be used again
+}
+
+// sentPing is a ping whose pong is due.
+type sentPing struct {
+	kind pingKind
+	at   time.Time
+	done chan struct{} // closed by the pong
 }
 
 // call is one request in flight. answer gets exactly one value from whoever takes the call out of clientStream.calls.
@@ -55,7 +63,7 @@ type answer struct {
 func newClientStream(r *Remote, s network.Stream) *clientStream {
 	c := &clientStream{
 		remote: r, s: s, out: newFrameWriter(s), born: time.Now(), done: make(chan struct{}),
-		calls: map[uint64]*call{}, pings: map[uint64]time.Time{},
+		calls: map[uint64]*call{}, pings: map[uint64]sentPing{},
 	}
 	c.r = bufio.NewReaderSize(hearing{c}, 64<<10)
 	return c
@@ -70,11 +78,12 @@ func (h hearing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// hello exchanges the first ping.
+// hello exchanges the first ping, whose pong tells what the peer understands.
 func (c *clientStream) hello(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.s.Reset() })
 	defer stop()
-	if err := c.sendPing(ctx); err != nil {
+	began := time.Now()
+	if _, err := c.sendPing(ctx, pingEmpty); err != nil {
 		return err
 	}
 	n, err := readLength(c.r)
@@ -87,6 +96,9 @@ func (c *clientStream) hello(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if err == nil {
+		c.remote.traffic.line.greeted(time.Since(began))
+	}
 	return err
 }
 
@@ -95,8 +107,9 @@ func (c *clientStream) call(ctx context.Context, b experts.Batch) ([]float32, er
 	if err := ctx.Err(); err != nil {
 		return nil, ctxError(ctx)
 	}
-	e := c.remote.cfg.Encoding
-	reply, _ := e.size(b.ReplyRows() * b.Hidden)
+	line := &c.remote.traffic.line
+	up, down := c.remote.cfg.Wire.choose(line.rtt(), line.rates(), b.Rows(), b.ReplyRows(), b.Hidden, c.known.Load())
+	reply, _ := down.size(b.ReplyRows(), b.Hidden)
 	id, k, err := c.begin(reply)
 	if err != nil {
 		return nil, err
@@ -107,7 +120,7 @@ func (c *clientStream) call(ctx context.Context, b experts.Batch) ([]float32, er
 		timeout = max(time.Microsecond, at.Sub(start))
 	}
 	buf := getBuffer()
-	frame := buf.runFrame(id, b, e, timeout)
+	frame := buf.runFrame(id, b, up, down, timeout)
 	codec := time.Since(start)
 	load := int64(len(frame) + reply)
 	c.load.Add(load)
@@ -137,7 +150,7 @@ func (c *clientStream) call(ctx context.Context, b experts.Batch) ([]float32, er
 		c.rest(k)
 		arrived := time.Now()
 		compute, queue := a.result.compute, a.result.queue
-		y, err := c.finish(a, b, arrived.Sub(start))
+		y, err := c.finish(a, b, down, arrived.Sub(start))
 		if t := experts.TimingOf(ctx); t != nil && err == nil {
 			t.Codec += codec + time.Since(arrived)
 			t.Queue, t.Compute = t.Queue+queue, t.Compute+compute
@@ -196,14 +209,14 @@ func (c *clientStream) abandon(ctx context.Context, id uint64, k *call, why erro
 		c.remote.spawn(func() {
 			buf := getBuffer()
 			defer buf.free()
-			_ = c.write(c.remote.ctx, buf.idFrame(kindCancel, id))
+			_ = c.write(c.remote.ctx, buf.cancelFrame(id))
 		})
 	}
 	return ctxError(ctx)
 }
 
-// finish decodes an answer and checks its shape and values.
-func (c *clientStream) finish(a answer, b experts.Batch, wait time.Duration) ([]float32, error) {
+// finish decodes an answer, which is to be in encoding e, and checks its shape and values.
+func (c *clientStream) finish(a answer, b experts.Batch, e Encoding, wait time.Duration) ([]float32, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
@@ -212,14 +225,13 @@ func (c *clientStream) finish(a answer, b experts.Batch, wait time.Duration) ([]
 	if r.code != shoalpb.Code_CODE_OK {
 		return nil, errorOf(r.code, r.detail)
 	}
-	e := c.remote.cfg.Encoding
-	n, _ := e.size(b.ReplyRows() * b.Hidden)
+	n, _ := e.size(b.ReplyRows(), b.Hidden)
 	if r.encoding != e || int(r.rows) != b.ReplyRows() || int(r.hidden) != b.Hidden || len(r.y) != n {
 		return nil, fmt.Errorf("%w: %d rows of %d in %s (%d bytes), want %d rows of %d in %s", experts.ErrBadReply,
 			r.rows, r.hidden, r.encoding, len(r.y), b.ReplyRows(), b.Hidden, e)
 	}
 	y := make([]float32, b.ReplyRows()*b.Hidden)
-	if bad := decodeActivations(y, e, r.y); bad >= 0 {
+	if bad := decodeActivations(y, e, b.Hidden, r.y); bad >= 0 {
 		return nil, fmt.Errorf("%w: row %d holds a value that is not finite", experts.ErrBadReply, bad/b.Hidden)
 	}
 	c.remote.traffic.computed(r.compute, r.queue)
@@ -245,6 +257,9 @@ func (c *clientStream) read() {
 func (c *clientStream) take(n int) error {
 	c.mu.Lock()
 	most := max(smallMessage, c.reply+resultOverhead)
+	if len(c.pings) > 0 {
+		most = max(most, filler+smallMessage)
+	}
 	c.mu.Unlock()
 	if n > most {
 		return malformed("an answer of %d bytes, %d were asked for", n, most)
@@ -260,9 +275,9 @@ func (c *clientStream) take(n int) error {
 		return err
 	}
 	if kind == kindPong {
-		id, err := parseID(nested)
+		pong, err := parsePing(nested)
 		buf.free()
-		c.ponged(id)
+		c.ponged(pong)
 		return err
 	}
 	a := answer{buf: buf}
@@ -282,7 +297,7 @@ func (c *clientStream) take(n int) error {
 	return nil
 }
 
-// ping keeps the stream warm, measures the round trip, and ends the stream when the peer has gone silent.
+// ping keeps the stream warm, measures round trips, and ends the stream when the peer has gone silent.
 func (c *clientStream) ping() {
 	t := time.NewTicker(c.remote.cfg.PingEvery)
 	defer t.Stop()
@@ -307,29 +322,44 @@ func (c *clientStream) ping() {
 			continue
 		}
 		// In a goroutine of its own: a write that hangs must not keep this loop from noticing it.
-		c.remote.spawn(func() { _ = c.sendPing(c.remote.ctx) })
+		c.remote.spawn(func() { _, _ = c.sendPing(c.remote.ctx, pingEmpty) })
 	}
 }
 
-func (c *clientStream) sendPing(ctx context.Context) error {
+// sendPing sends a ping. The channel is closed when its pong comes, and not if the stream ends before.
+func (c *clientStream) sendPing(ctx context.Context, k pingKind) (<-chan struct{}, error) {
+	p := wirePing{}
+	switch k {
+	case pingUp:
+		p.filler = filler
+	case pingDown:
+		p.want = filler
+	}
+	done := make(chan struct{})
 	c.mu.Lock()
 	c.lastID++
-	id := c.lastID
-	c.pings[id] = time.Now()
+	p.id = c.lastID
+	c.pings[p.id] = sentPing{k, time.Now(), done}
 	c.mu.Unlock()
 	buf := getBuffer()
 	defer buf.free()
-	return c.write(ctx, buf.idFrame(kindPing, id))
+	return done, c.write(ctx, buf.pingFrame(kindPing, p))
 }
 
-func (c *clientStream) ponged(id uint64) {
+func (c *clientStream) ponged(pong wirePing) {
+	c.known.Store(pong.encodings | firstEncodings)
 	c.mu.Lock()
-	at, ok := c.pings[id]
-	delete(c.pings, id)
+	p, ok := c.pings[pong.id]
+	delete(c.pings, pong.id)
+	first := pong.id == 1
 	c.mu.Unlock()
-	if ok {
-		c.remote.traffic.pinged(time.Since(at))
+	if !ok {
+		return
 	}
+	if !first { // the first waited for the stream to open as well
+		c.remote.traffic.line.note(p.kind, time.Since(p.at))
+	}
+	close(p.done)
 }
 
 func (c *clientStream) write(ctx context.Context, frame []byte) error {

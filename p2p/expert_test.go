@@ -57,7 +57,7 @@ func TestExactAndFast(t *testing.T) {
 	for _, enc := range []Encoding{F32, BF16} {
 		for _, sum := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%v/sum=%v", enc, sum), func(t *testing.T) {
-				_, r := pair(t, ServerConfig{}, scale(nil), RemoteConfig{Encoding: enc})
+				_, r := pair(t, ServerConfig{}, scale(nil), RemoteConfig{Wire: Wire{Up: enc}})
 				for _, rows := range []int{1, 5, 200} {
 					b := testBatch(rows)
 					b.Sum = sum
@@ -230,8 +230,8 @@ func TestRefusals(t *testing.T) {
 		"not held":      {func(b *experts.Batch) { b.Slots[0].Expert = 5 }, experts.ErrNotHeld, nil},
 		"another model": {func(b *experts.Batch) { b.Model = other }, experts.ErrWrongModel, []string{other.String(), testModel.String()}},
 		"wrong hidden":  {func(b *experts.Batch) { b.Hidden, b.X = 8, make([]float32, 64) }, experts.ErrBadRequest, []string{"8", "16"}},
-		"wrong layer":   {func(b *experts.Batch) { b.Layer = 0 }, experts.ErrBadRequest, []string{"layer 0"}},
-		"wrong expert":  {func(b *experts.Batch) { b.Slots[0].Expert = 8 }, experts.ErrBadRequest, []string{"expert 8"}},
+		"wrong layer":   {func(b *experts.Batch) { b.Layer = 0 }, experts.ErrNotHeld, []string{"layer 0"}},
+		"wrong expert":  {func(b *experts.Batch) { b.Slots[0].Expert = 8 }, experts.ErrNotHeld, []string{"expert 8"}},
 		"too many rows": {func(b *experts.Batch) { b.X = make([]float32, 65*b.Hidden) }, experts.ErrTooLarge, []string{"64"}},
 		"too long":      {func(b *experts.Batch) { b.X = make([]float32, 2000*b.Hidden) }, experts.ErrTooLarge, nil},
 		"NaN in":        {func(b *experts.Batch) { b.X[3] = float32(math.NaN()) }, experts.ErrBadRequest, []string{"row 0"}},
@@ -367,8 +367,8 @@ func liar(t *testing.T, proto protocol.ID, reply func(req *wireRun) []byte) *Hos
 			var out []byte
 			switch kind {
 			case kindPing:
-				id, _ := parseID(nested)
-				out = new(buffer).idFrame(kindPong, id)
+				ping, _ := parsePing(nested)
+				out = new(buffer).pingFrame(kindPong, wirePing{id: ping.id})
 			case kindRun:
 				req := new(wireRun)
 				if err := req.parse(nested, Limits{}.withDefaults()); err != nil {
@@ -490,8 +490,8 @@ func TestSilentPeer(t *testing.T) {
 				return
 			}
 			kind, nested, _ := oneof(buf.b, kindPing)
-			if id, _ := parseID(nested); kind == kindPing && !mute.Load() {
-				_, _ = s.Write(new(buffer).idFrame(kindPong, id))
+			if ping, _ := parsePing(nested); kind == kindPing && !mute.Load() {
+				_, _ = s.Write(new(buffer).pingFrame(kindPong, wirePing{id: ping.id}))
 			}
 			mute.Store(true)
 		}
@@ -507,7 +507,7 @@ func TestHostileClients(t *testing.T) {
 	srv, r := pair(t, ServerConfig{QueueBytes: 8 << 20, Queue: 16}, scale(nil), RemoteConfig{})
 	evil := newTestHost(t, Config{})
 	b := testBatch(2)
-	sound := slices.Clone(new(buffer).runFrame(3, b, F32, 0))
+	sound := slices.Clone(new(buffer).runFrame(3, b, F32, F32, 0))
 	rng := rand.New(rand.NewPCG(1, 2))
 	attacks := [][]byte{
 		{0x80},
@@ -517,7 +517,7 @@ func TestHostileClients(t *testing.T) {
 		append(protowire.AppendVarint(nil, 100), make([]byte, 100)...),
 		sound[:len(sound)-7],
 		slices.Concat(sound, sound, sound), // one id three times
-		slices.Clone(new(buffer).runFrame(0, b, F32, 0)),
+		slices.Clone(new(buffer).runFrame(0, b, F32, F32, 0)),
 		{0x02, 0x0a, 0x00}, // an empty request
 		{0x00},
 	}

@@ -110,9 +110,28 @@ func appendVarintField(b []byte, field protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
 }
 
-// idFrame is a frame whose nested message has an id alone: Cancel, Ping.
-func (b *buffer) idFrame(field protowire.Number, id uint64) []byte {
-	return b.closeFrame(appendVarintField(b.openFrame(), 1, id), field)
+// cancelFrame is the frame of a Cancel.
+func (b *buffer) cancelFrame(id uint64) []byte {
+	return b.closeFrame(appendVarintField(b.openFrame(), 1, id), kindCancel)
+}
+
+// wirePing is a ping or a pong.
+type wirePing struct {
+	id        uint64
+	encodings uint64 // bit e for encoding e; 0: not told
+	want      uint32 // bytes of filler wanted in the pong
+	filler    int    // bytes
+}
+
+// pingFrame is the frame of a ping (kindPing) or a pong (kindPong).
+func (b *buffer) pingFrame(field protowire.Number, p wirePing) []byte {
+	m := appendVarintField(b.openFrame(), 1, p.id)
+	m = appendVarintField(m, 2, p.encodings)
+	m = appendVarintField(m, 3, uint64(p.want))
+	if p.filler > 0 {
+		m = protowire.AppendBytes(protowire.AppendTag(m, 15, protowire.BytesType), make([]byte, p.filler))
+	}
+	return b.closeFrame(m, field)
 }
 
 // malformed says what is wrong with a message.
@@ -152,23 +171,40 @@ func oneof(b []byte, known int) (field protowire.Number, nested []byte, err erro
 	return field, nested, nil
 }
 
-// parseID reads Cancel and Ping.
-func parseID(b []byte) (id uint64, err error) {
+// parsePing reads Ping, and Cancel, which has its id alone.
+func parsePing(b []byte) (p wirePing, err error) {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return 0, malformed("%v", protowire.ParseError(n))
+			return p, malformed("%v", protowire.ParseError(n))
 		}
 		b = b[n:]
-		if num == 1 && typ == protowire.VarintType {
-			id, n = protowire.ConsumeVarint(b)
-		} else {
+		var v uint64
+		switch {
+		case typ == protowire.VarintType && num <= 3:
+			v, n = protowire.ConsumeVarint(b)
+			switch num {
+			case 1:
+				p.id = v
+			case 2:
+				p.encodings = v
+			case 3:
+				if v > maxPing {
+					return p, malformed("a pong of %d bytes is wanted, at most %d", v, maxPing)
+				}
+				p.want = uint32(v)
+			}
+		case typ == protowire.BytesType && num == 15:
+			var filler []byte
+			filler, n = protowire.ConsumeBytes(b)
+			p.filler = len(filler)
+		default:
 			n = protowire.ConsumeFieldValue(num, typ, b)
 		}
 		if n < 0 {
-			return 0, malformed("%v", protowire.ParseError(n))
+			return p, malformed("%v", protowire.ParseError(n))
 		}
 		b = b[n:]
 	}
-	return id, nil
+	return p, nil
 }

@@ -16,8 +16,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"shoal/p2p/link"
 )
 
 // Config says how a process joins the swarm. The zero value listens on every interface at ports the system chooses, with a
@@ -31,6 +34,10 @@ type Config struct {
 	NAT              bool          // port mapping, AutoNAT v2, relay client and hole punching; ignored when only loopback is listened on
 	Agent            string        // name and version of the program, told to peers; empty: "shoal"
 	Log              *slog.Logger  // nil: silent
+
+	// Link is put between this process and every peer that it dials, over TCP alone: an emulated network, to try things out on one
+	// machine. Nil: none.
+	Link *link.Link
 
 	// Libp2p are further libp2p options, applied last: for simulated networks and unusual transports.
 	Libp2p []libp2p.Option
@@ -167,6 +174,12 @@ func newLibp2p(cfg Config, key crypto.PrivKey, listen []ma.Multiaddr) (host.Host
 		opts = append(opts, libp2p.NATPortMap(), libp2p.EnableAutoNATv2(), libp2p.EnableHolePunching())
 	} else {
 		opts = append(opts, libp2p.DisableRelay())
+	}
+	if cfg.Link != nil {
+		dialer := &link.Dialer{Link: cfg.Link}
+		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport, tcp.WithDialerForAddr(func(ma.Multiaddr) (tcp.ContextDialer, error) {
+			return dialer, nil
+		})))
 	}
 	return libp2p.New(append(opts, cfg.Libp2p...)...)
 }

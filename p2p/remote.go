@@ -17,15 +17,17 @@ import (
 
 // RemoteConfig says how to talk to peers. The zero value means exact mode and the defaults.
 type RemoteConfig struct {
-	Encoding    Encoding      // of activations both ways; 0: F32. Fast mode is BF16 together with Batch.Sum
+	Wire        Wire          // encodings of activations; zero: WireF32. Fast mode is any other together with Batch.Sum
 	DialTimeout time.Duration // for connecting and opening the stream; 0: 5 s
 	PingEvery   time.Duration // 0: 1 s
+	ProbeEvery  time.Duration // between measurements of the line, after a burst when the stream opens; 0: 10 s, negative: never
 	PingTimeout time.Duration // a peer from which nothing came for so long while a pong was due is gone; 0: 3 s
 }
 
 func (c RemoteConfig) withDefaults() RemoteConfig {
-	if c.Encoding == 0 {
-		c.Encoding = F32
+	c.Wire = c.Wire.withDefaults()
+	if c.ProbeEvery == 0 {
+		c.ProbeEvery = 10 * time.Second
 	}
 	if c.DialTimeout <= 0 {
 		c.DialTimeout = 5 * time.Second
@@ -95,8 +97,11 @@ func (r *Remote) Bytes() (sent, received int64) {
 	return t.BytesSent, t.BytesReceived
 }
 
-// RTT is the smoothed round trip of an empty message, 0 before the first.
-func (r *Remote) RTT() time.Duration { return time.Duration(r.traffic.rtt.Load()) }
+// RTT is the round trip of an empty message, the median of the latest, 0 before the first.
+func (r *Remote) RTT() time.Duration { return r.traffic.line.rtt() }
+
+// Rates is what the line to the peer carries, as measured.
+func (r *Remote) Rates() Rates { return r.traffic.line.rates() }
 
 // Run sends the batch and waits for the answer. A batch over the protocol's message size is sent in pieces, by rows.
 func (r *Remote) Run(ctx context.Context, b experts.Batch) ([]float32, error) {
@@ -148,8 +153,8 @@ func (r *Remote) run(ctx context.Context, b experts.Batch) ([]float32, error) {
 
 // cut is the row to split a batch at so that each half fits a message, 0 if the whole fits or cannot be split.
 func (r *Remote) cut(b experts.Batch) int {
-	reply, _ := r.cfg.Encoding.size(b.ReplyRows() * b.Hidden)
-	if b.Rows() < 2 || runSize(b.Rows(), b.Hidden, len(b.Slots), r.cfg.Encoding) <= MaxMessage && reply <= MaxMessage-resultOverhead {
+	reply, _ := r.cfg.Wire.Down.size(b.ReplyRows(), b.Hidden)
+	if b.Rows() < 2 || runSize(b.Rows(), b.Hidden, len(b.Slots), r.cfg.Wire.Up) <= MaxMessage && reply <= MaxMessage-resultOverhead {
 		return 0
 	}
 	return b.Rows() / 2
@@ -241,6 +246,9 @@ func (r *Remote) dial(d *dialing) {
 		}
 		r.wg.Go(s.read)
 		r.wg.Go(s.ping)
+		if r.cfg.ProbeEvery > 0 {
+			r.wg.Go(s.probe)
+		}
 	}
 }
 

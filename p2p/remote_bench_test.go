@@ -21,7 +21,7 @@ func BenchmarkRemoteLayer(b *testing.B) {
 		if transport != loopback[0] {
 			name = "quic"
 		}
-		for _, enc := range []Encoding{F32, BF16} {
+		for _, enc := range []Encoding{F32, BF16, Int8x128} {
 			for _, rows := range []int{1, 64} {
 				b.Run(fmt.Sprintf("%s/%s/rows=%d", name, enc, rows), func(b *testing.B) { benchmarkLayer(b, transport, enc, rows) })
 			}
@@ -41,7 +41,7 @@ func benchmarkLayer(b *testing.B, transport string, enc Encoding, rows int) {
 	}
 	defer srv.Close()
 	client := newTestHost(b, Config{Listen: []string{transport}})
-	remote := NewRemote(client, peer.AddrInfo{ID: server.ID(), Addrs: server.host.Addrs()}, RemoteConfig{Encoding: enc})
+	remote := NewRemote(client, peer.AddrInfo{ID: server.ID(), Addrs: server.host.Addrs()}, RemoteConfig{Wire: Wire{Up: enc}, ProbeEvery: -1})
 	defer remote.Close()
 	batch := experts.Batch{Model: model, Hidden: hidden, X: make([]float32, rows*hidden), Sum: true}
 	for r := range rows {

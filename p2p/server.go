@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"shoal/experts"
 	"shoal/rdrr"
@@ -185,48 +186,50 @@ func (st *serverStream) read(r *bufio.Reader) error {
 			return err
 		}
 		st.traffic.received(n)
-		if n > smallMessage {
+		counted := false
+		if n > smallMessage && !(n <= maxPing+smallMessage && startsPing(r)) {
 			if refusal := st.admit(n); refusal != nil {
 				if err := st.skip(r, n, refusal); err != nil {
 					return err
 				}
 				continue
 			}
+			counted = true
 		}
 		buf, err := readBody(r, n)
 		if err != nil {
-			st.release(n)
+			st.release(counted, n)
 			return err
 		}
 		arrived := time.Now()
 		kind, nested, err := oneof(buf.b, kindPing)
 		if err == nil && kind == kindRun {
-			if n <= smallMessage {
-				// Counted nowhere yet; too short to be a sound request, it is answered all the same.
+			if !counted {
+				// Too short to be a sound request, it is answered all the same.
 				st.srv.pending.Add(1)
 				st.srv.bytes.Add(int64(n))
 			}
 			st.run(buf, n, nested, arrived)
 			continue
 		}
-		if err == nil && n > smallMessage {
+		if err == nil && n > smallMessage && (counted || kind != kindPing) {
 			err = malformed("%d bytes for a message of kind %d", n, kind)
 		}
-		var id uint64
+		var ping wirePing
 		if err == nil {
-			id, err = parseID(nested)
+			ping, err = parsePing(nested)
 		}
 		buf.free()
 		if err != nil {
-			st.release(n)
+			st.release(counted, n)
 			return err
 		}
 		if kind == kindCancel {
-			st.cancelRun(id)
+			st.cancelRun(ping.id)
 			continue
 		}
 		pong := getBuffer()
-		err = st.send(pong.idFrame(kindPong, id))
+		err = st.send(pong.pingFrame(kindPong, wirePing{id: ping.id, encodings: encodings, filler: int(ping.want)}))
 		pong.free()
 		if err != nil {
 			return err
@@ -252,9 +255,15 @@ func (st *serverStream) admit(n int) error {
 	return nil
 }
 
-// release counts a request out. Messages that are never counted in pass through unharmed.
-func (st *serverStream) release(n int) {
-	if n > smallMessage {
+// startsPing reports whether the next message is a ping by its first byte.
+func startsPing(r *bufio.Reader) bool {
+	first, err := r.Peek(1)
+	return err == nil && first[0] == kindPing<<3|byte(protowire.BytesType)
+}
+
+// release counts a message out that was counted in.
+func (st *serverStream) release(counted bool, n int) {
+	if counted {
 		st.srv.pending.Add(-1)
 		st.srv.bytes.Add(int64(-n))
 	}
@@ -338,7 +347,7 @@ func (st *serverStream) answer(ctx context.Context, req *wireRun, parseErr error
 	st.traffic.computed(compute, queue)
 	out := getBuffer()
 	defer out.free()
-	return st.send(out.resultFrame(req.id, req.encoding, int(req.hidden), y, compute, queue))
+	return st.send(out.resultFrame(req.id, req.reply, int(req.hidden), y, compute, queue))
 }
 
 // compute waits for a turn and runs the request.
@@ -385,11 +394,12 @@ func (s *Server) check(req *wireRun) (Served, error) {
 	case int(req.hidden) != m.MoE.Hidden:
 		return m, fmt.Errorf("%w: rows of %d values; model %s has hidden size %d", experts.ErrBadRequest, req.hidden, m.Model.Short(), m.MoE.Hidden)
 	case !slices.Contains(m.MoE.Layers, int(req.layer)):
-		return m, fmt.Errorf("%w: layer %d of model %s has no routed experts", experts.ErrBadRequest, req.layer, m.Model.Short())
+		return m, fmt.Errorf("%w: layer %d expert %d; model %s has routed experts in other layers", experts.ErrNotHeld,
+			req.layer, req.slots[len(req.slots)-1].Expert, m.Model.Short())
 	}
 	for _, slot := range req.slots {
 		if slot.Expert >= m.MoE.Experts {
-			return m, fmt.Errorf("%w: expert %d of layer %d; model %s has %d", experts.ErrBadRequest, slot.Expert, req.layer, m.Model.Short(), m.MoE.Experts)
+			return m, fmt.Errorf("%w: layer %d expert %d; model %s has %d", experts.ErrNotHeld, req.layer, slot.Expert, m.Model.Short(), m.MoE.Experts)
 		}
 	}
 	return m, nil
@@ -411,7 +421,7 @@ func (s *Server) runBatch(ctx context.Context, m Served, req *wireRun) (y []floa
 	}
 	*x = (*x)[:n]
 	b := experts.Batch{Model: m.Model, Layer: int(req.layer), Hidden: int(req.hidden), X: *x, Slots: req.slots, Sum: req.sum}
-	if bad := decodeActivations(*x, req.encoding, req.x); bad >= 0 {
+	if bad := decodeActivations(*x, req.encoding, b.Hidden, req.x); bad >= 0 {
 		return nil, fmt.Errorf("%w: layer %d: row %d holds a value that is not finite", experts.ErrBadRequest, b.Layer, bad/b.Hidden)
 	}
 	if err := b.Validate(); err != nil {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"shoal/experts"
 	"shoal/rdrr"
 )
@@ -55,6 +57,9 @@ func testBatch(rows int) experts.Batch {
 	}
 	return b
 }
+
+// peerInfo is how others dial the host.
+func (h *Host) peerInfo() peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.host.Addrs()} }
 
 // checkGoroutines fails the test if goroutines of this package outlive what the test closed.
 func checkGoroutines(t *testing.T) {

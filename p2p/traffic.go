@@ -20,13 +20,15 @@ type Traffic struct {
 	LastWait      time.Duration
 	LastCompute   time.Duration
 	LastQueue     time.Duration
-	RTT           time.Duration // smoothed round trip of an empty message; 0: not measured
+	RTT           time.Duration // round trip of an empty message, the median of the latest; 0: not measured
+	Rates         Rates         // of the line
 }
 
 // traffic counts; safe for concurrent use.
 type traffic struct {
-	calls, errors, out, in                                      atomic.Int64
-	wait, compute, queue, lastWait, lastCompute, lastQueue, rtt atomic.Int64 // nanoseconds
+	calls, errors, out, in                                 atomic.Int64
+	wait, compute, queue, lastWait, lastCompute, lastQueue atomic.Int64 // nanoseconds
+	line                                                   meter
 }
 
 func (t *traffic) sent(frame int) { t.out.Add(int64(frame)) }
@@ -49,20 +51,12 @@ func (t *traffic) waited(d time.Duration) {
 	t.lastWait.Store(int64(d))
 }
 
-// pinged smooths the round trip: an eighth of each new one.
-func (t *traffic) pinged(rtt time.Duration) {
-	if old := t.rtt.Load(); old > 0 {
-		rtt = time.Duration((7*old + int64(rtt)) / 8)
-	}
-	t.rtt.Store(int64(rtt))
-}
-
 func (t *traffic) snapshot() Traffic {
 	d := func(v *atomic.Int64) time.Duration { return time.Duration(v.Load()) }
 	return Traffic{
 		Calls: t.calls.Load(), Errors: t.errors.Load(), BytesSent: t.out.Load(), BytesReceived: t.in.Load(),
 		Wait: d(&t.wait), Compute: d(&t.compute), Queue: d(&t.queue),
-		LastWait: d(&t.lastWait), LastCompute: d(&t.lastCompute), LastQueue: d(&t.lastQueue), RTT: d(&t.rtt),
+		LastWait: d(&t.lastWait), LastCompute: d(&t.lastCompute), LastQueue: d(&t.lastQueue), RTT: t.line.rtt(), Rates: t.line.rates(),
 	}
 }
 

@@ -35,7 +35,11 @@ func body(t testing.TB, frame []byte) []byte {
 func asRun(r *wireRun) *shoalpb.Run {
 	m := &shoalpb.Run{
 		Id: r.id, Model: r.model, Layer: r.layer, Hidden: r.hidden, Rows: r.rows, Encoding: shoalpb.Encoding(r.encoding),
-		Sum: r.sum, TimeoutUs: uint64(r.timeout.Microseconds()), X: r.x,
+		ReplyEncoding: shoalpb.Encoding(r.reply),
+		Sum:           r.sum, TimeoutUs: uint64(r.timeout.Microseconds()), X: r.x,
+	}
+	if r.reply == r.encoding {
+		m.ReplyEncoding = 0 // not told, or told without need
 	}
 	for _, s := range r.slots {
 		m.SlotRows = append(m.SlotRows, uint32(s.Row))
@@ -46,12 +50,13 @@ func asRun(r *wireRun) *shoalpb.Run {
 }
 
 func TestRunFrameIsProtobuf(t *testing.T) {
-	for _, e := range []Encoding{F32, BF16} {
+	for _, w := range []Wire{{F32, F32, false}, {BF16, BF16, false}, {Int8x128, Int8x64, false}, {BF16, Int8x64, false}} {
+		e := w.Up
 		for _, rows := range []int{1, 3, 70} {
 			b := testBatch(rows)
 			b.Sum = rows == 3
 			buf := getBuffer()
-			msg := body(t, buf.runFrame(77, b, e, 5*time.Millisecond))
+			msg := body(t, buf.runFrame(77, b, w.Up, w.Down, 5*time.Millisecond))
 			if id := peekRunID(msg[:min(len(msg), 32)]); id != 77 {
 				t.Errorf("peeked id %d", id)
 			}
@@ -76,7 +81,7 @@ func TestRunFrameIsProtobuf(t *testing.T) {
 			if diff := cmp.Diff(b.Slots, ours.slots); diff != "" {
 				t.Error(diff)
 			}
-			if ours.timeout != 5*time.Millisecond || ours.sum != b.Sum || ours.digest() != b.Model {
+			if ours.timeout != 5*time.Millisecond || ours.sum != b.Sum || ours.reply != w.Down || ours.digest() != b.Model {
 				t.Errorf("timeout %v sum %v model %v", ours.timeout, ours.sum, ours.digest())
 			}
 			// A client that knows only the generated code is understood as well.
@@ -108,8 +113,8 @@ func TestResultFrameIsProtobuf(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	for _, id := range []uint64{0, 1, 300, math.MaxUint64} {
-		kind, nested, err := oneof(body(t, buf.idFrame(kindCancel, id)), kindPing)
-		if got, perr := parseID(nested); kind != kindCancel || got != id || err != nil || perr != nil {
+		kind, nested, err := oneof(body(t, buf.cancelFrame(id)), kindPing)
+		if got, perr := parsePing(nested); kind != kindCancel || got.id != id || err != nil || perr != nil {
 			t.Errorf("kind %d id %d, %v %v", kind, got, err, perr)
 		}
 	}
@@ -140,9 +145,9 @@ func TestErrorsCrossTheWire(t *testing.T) {
 func TestActivations(t *testing.T) {
 	x := []float32{0, 1, -1, 1.0 / 3, 3.1415927, 1e-40, -65504, 3e38, 1.00390625, 1.01171875}
 	for _, e := range []Encoding{F32, BF16} {
-		b := appendActivations(nil, e, x)
+		b := appendActivations(nil, e, len(x), x)
 		y := make([]float32, len(x))
-		if bad := decodeActivations(y, e, b); bad >= 0 {
+		if bad := decodeActivations(y, e, len(x), b); bad >= 0 {
 			t.Fatalf("%v: value %d", e, bad)
 		}
 		for i := range x {
@@ -162,7 +167,7 @@ func TestActivations(t *testing.T) {
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
 		for _, e := range []Encoding{F32, BF16} {
 			y := make([]float32, 3)
-			if at := decodeActivations(y, e, appendActivations(nil, e, []float32{1, bad, bad})); at != 1 {
+			if at := decodeActivations(y, e, 3, appendActivations(nil, e, 3, []float32{1, bad, bad})); at != 1 {
 				t.Errorf("%v in %v noticed at %d", bad, e, at)
 			}
 		}
@@ -210,12 +215,12 @@ func TestLengthAloneAllocatesLittle(t *testing.T) {
 func FuzzWireMessage(f *testing.F) {
 	buf := getBuffer()
 	b := testBatch(2)
-	f.Add(bytes.Clone(body(f, buf.runFrame(1, b, F32, time.Second))))
-	f.Add(bytes.Clone(body(f, buf.runFrame(1<<40, b, BF16, 0))))
+	f.Add(bytes.Clone(body(f, buf.runFrame(1, b, F32, F32, time.Second))))
+	f.Add(bytes.Clone(body(f, buf.runFrame(1<<40, b, BF16, Int8x64, 0))))
 	f.Add(bytes.Clone(body(f, buf.resultFrame(3, BF16, 4, make([]float32, 8), 1, 1))))
 	f.Add(bytes.Clone(body(f, buf.refusalFrame(3, experts.ErrBusy, 1))))
-	f.Add(bytes.Clone(body(f, buf.idFrame(kindCancel, 9))))
-	f.Add(bytes.Clone(body(f, buf.idFrame(kindPong, 9))))
+	f.Add(bytes.Clone(body(f, buf.cancelFrame(9))))
+	f.Add(bytes.Clone(body(f, buf.pingFrame(kindPong, wirePing{id: 9, encodings: encodings, filler: 3}))))
 	f.Add([]byte{0x0a, 0x80})
 	f.Add([]byte{0x0a, 0x04, 0x08, 0x01, 0x48, 0x02}) // slot rows that are not packed
 	f.Add([]byte{0x0b, 0x0c})                         // an empty group
@@ -251,9 +256,11 @@ func FuzzWireMessage(f *testing.F) {
 
 func compareClient(t *testing.T, kind protowire.Number, nested []byte, generated *shoalpb.ClientMessage, lim Limits) {
 	if kind != kindRun {
-		id, err := parseID(nested)
-		if err == nil && id != generated.GetCancel().GetId()+generated.GetPing().GetId() {
-			t.Fatalf("id %d, generated %v", id, generated)
+		p, err := parsePing(nested)
+		g := generated.GetPing()
+		if err == nil && (p.id != generated.GetCancel().GetId()+g.GetId() ||
+			kind == kindPing && (p.encodings != g.GetEncodings() || p.want != g.GetPongFiller() || p.filler != len(g.GetFiller()))) {
+			t.Fatalf("ours %+v, generated %v", p, generated)
 		}
 		return
 	}
@@ -264,6 +271,9 @@ func compareClient(t *testing.T, kind protowire.Number, nested []byte, generated
 	want := generated.GetRun()
 	if want.TimeoutUs >= uint64(maxTimeout/time.Microsecond) {
 		want.TimeoutUs = 0
+	}
+	if want.ReplyEncoding == want.Encoding {
+		want.ReplyEncoding = 0
 	}
 	got := asRun(&ours)
 	for i := range got.SlotWeights { // NaN is not equal to itself

@@ -38,10 +38,10 @@ func (buf *buffer) resultFrame(id uint64, e Encoding, hidden int, y []float32, c
 	b = appendVarintField(b, 6, uint64(hidden))
 	b = appendVarintField(b, 7, uint64(max(0, compute.Microseconds())))
 	b = appendVarintField(b, 8, uint64(max(0, queue.Microseconds())))
-	n, _ := e.size(len(y))
+	n, _ := e.size(len(y)/hidden, hidden)
 	b = protowire.AppendTag(b, 15, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(n))
-	b = appendActivations(b, e, y)
+	b = appendActivations(b, e, hidden, y)
 	return buf.closeFrame(b, kindResult)
 }
 

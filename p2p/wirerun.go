@@ -30,6 +30,7 @@ type wireRun struct {
 	hidden   uint32
 	rows     uint32
 	encoding Encoding
+	reply    Encoding // of the answer
 	sum      bool
 	timeout  time.Duration // 0: no limit
 	slots    []experts.Slot
@@ -39,7 +40,7 @@ type wireRun struct {
 var slotPool = sync.Pool{New: func() any { return new([]experts.Slot) }}
 
 // runFrame makes the frame of a Run.
-func (buf *buffer) runFrame(id uint64, batch experts.Batch, e Encoding, timeout time.Duration) []byte {
+func (buf *buffer) runFrame(id uint64, batch experts.Batch, e, reply Encoding, timeout time.Duration) []byte {
 	b := buf.openFrame()
 	b = appendVarintField(b, 1, id)
 	b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), batch.Model[:])
@@ -62,10 +63,13 @@ func (buf *buffer) runFrame(id uint64, batch experts.Batch, e Encoding, timeout 
 			b = protowire.AppendFixed32(b, math.Float32bits(s.Weight))
 		}
 	}
-	n, _ := e.size(len(batch.X))
+	if reply != e {
+		b = appendVarintField(b, 12, uint64(reply))
+	}
+	n, _ := e.size(batch.Rows(), batch.Hidden)
 	b = protowire.AppendTag(b, 15, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(n))
-	b = appendActivations(b, e, batch.X)
+	b = appendActivations(b, e, batch.Hidden, batch.X)
 	return buf.closeFrame(b, kindRun)
 }
 
@@ -83,7 +87,7 @@ func appendPacked(b []byte, field protowire.Number, slots []experts.Slot, value 
 
 // runSize bounds the bytes that runFrame takes for rows and slots of the given numbers.
 func runSize(rows, hidden, slots int, e Encoding) int {
-	n, _ := e.size(rows * hidden)
+	n, _ := e.size(rows, hidden)
 	return n + 14*slots + 256
 }
 
@@ -124,7 +128,7 @@ func (r *wireRun) parse(b []byte, lim Limits) error {
 		b = b[n:]
 		var err error
 		switch {
-		case typ == protowire.VarintType && num <= 10:
+		case typ == protowire.VarintType && (num <= 10 || num == 12):
 			var v uint64
 			if v, n = protowire.ConsumeVarint(b); n < 0 {
 				break
@@ -141,11 +145,15 @@ func (r *wireRun) parse(b []byte, lim Limits) error {
 				r.hidden = uint32(v)
 			case 5:
 				r.rows = uint32(v)
-			case 6:
+			case 6, 12:
 				if v > math.MaxInt32 {
 					return malformed("encoding %d", v)
 				}
-				r.encoding = Encoding(v)
+				if num == 6 {
+					r.encoding = Encoding(v)
+				} else {
+					r.reply = Encoding(v)
+				}
 			case 7:
 				r.sum = v != 0
 			case 8:
@@ -237,14 +245,19 @@ func (r *wireRun) check(lim Limits, rows, exps, weights int) error {
 	if err := lim.check(int(r.rows), int(r.hidden), rows, 0); err != nil {
 		return err
 	}
-	reply, ok := r.encoding.size(replyRows * int(r.hidden))
-	if !ok {
-		return malformed("activations in encoding %d; this version speaks f32 (1) and bf16 (2)", int(r.encoding))
+	if r.reply == 0 {
+		r.reply = r.encoding
 	}
+	for _, e := range []Encoding{r.encoding, r.reply} {
+		if _, ok := e.size(0, 0); !ok {
+			return malformed("activations in encoding %d; this version speaks f32 (1), bf16 (2) and int8 in blocks of 64 (3) and of 128 (4)", int(e))
+		}
+	}
+	reply, _ := r.reply.size(replyRows, int(r.hidden))
 	if err := lim.check(int(r.rows), int(r.hidden), rows, reply); err != nil {
 		return err
 	}
-	if want, _ := r.encoding.size(int(r.rows) * int(r.hidden)); want != len(r.x) {
+	if want, _ := r.encoding.size(int(r.rows), int(r.hidden)); want != len(r.x) {
 		return malformed("%d rows of %d values in %s take %d bytes, not %d", r.rows, r.hidden, r.encoding, want, len(r.x))
 	}
 	return nil

@@ -19,7 +19,8 @@ type demoCommand struct {
 	TopP        float64 `default:"0.95" placeholder:"P" help:"Sample from the most likely tokens that together reach this probability."`
 	Seed        uint64  `default:"1" placeholder:"S" help:"Of the random numbers: the same seed gives the same text."`
 	Device      string  `enum:"auto,gpu,cpu" default:"auto" help:"Where nodes and coordinator compute: auto, gpu or cpu."`
-	Mode        string  `enum:"exact,fast" default:"exact" help:"exact: float32, the tokens of one machine. fast: bfloat16 and one sum per peer."`
+	Mode        string  `enum:"exact,fast" default:"exact" help:"exact: float32, the tokens of one machine. fast: fewer bytes (--wire) and one sum per peer."`
+	Wire        string  `enum:"auto,f32,bf16,int8" default:"auto" help:"How activations travel in fast mode: f32, bf16, int8, or auto: bf16, and int8 where the line is slow."`
 	Model       string  `default:"demo" placeholder:"DIR" help:"Artifact (default: the small embedded demo model)."`
 	JSON        bool    `help:"Print one JSON object instead of text."`
 	setup.LinkFlags
@@ -69,7 +70,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	}
 
 	engine, err := setup.EngineFlags{
-		Model: c.Model, Mode: c.Mode, Wait: 30 * time.Second,
+		Model: c.Model, Mode: c.Mode, Wire: c.Wire, Wait: 30 * time.Second,
 		DeviceFlags:  setup.DeviceFlags{Device: c.Device},
 		NetworkFlags: setup.NetworkFlags{Bootstrap: []string{nodes[0].Address}},
 		LinkFlags:    c.LinkFlags,

@@ -31,6 +31,10 @@ const (
 	Encoding_ENCODING_UNSPECIFIED Encoding = 0
 	Encoding_ENCODING_F32         Encoding = 1 // 4 bytes a value
 	Encoding_ENCODING_BF16        Encoding = 2 // 2 bytes a value: the upper half of the float32, rounded to nearest even
+	// Blocks of int8 with a scale each: a row is cut into blocks of 64 or 128 values, the last of which may be short; a block is its
+	// scale as a bf16, then one signed byte for each value, which is byte * scale.
+	Encoding_ENCODING_INT8_64  Encoding = 3
+	Encoding_ENCODING_INT8_128 Encoding = 4
 )
 
 // Enum value maps for Encoding.
@@ -39,11 +43,15 @@ var (
 		0: "ENCODING_UNSPECIFIED",
 		1: "ENCODING_F32",
 		2: "ENCODING_BF16",
+		3: "ENCODING_INT8_64",
+		4: "ENCODING_INT8_128",
 	}
 	Encoding_value = map[string]int32{
 		"ENCODING_UNSPECIFIED": 0,
 		"ENCODING_F32":         1,
 		"ENCODING_BF16":        2,
+		"ENCODING_INT8_64":     3,
+		"ENCODING_INT8_128":    4,
 	}
 )
 
@@ -329,14 +337,15 @@ type Run struct {
 	Layer     uint32                 `protobuf:"varint,3,opt,name=layer,proto3" json:"layer,omitempty"`
 	Hidden    uint32                 `protobuf:"varint,4,opt,name=hidden,proto3" json:"hidden,omitempty"`                                   // values in a row
 	Rows      uint32                 `protobuf:"varint,5,opt,name=rows,proto3" json:"rows,omitempty"`                                       // rows in x
-	Encoding  Encoding               `protobuf:"varint,6,opt,name=encoding,proto3,enum=shoal.expert.v1.Encoding" json:"encoding,omitempty"` // of x, and of the reply's y
+	Encoding  Encoding               `protobuf:"varint,6,opt,name=encoding,proto3,enum=shoal.expert.v1.Encoding" json:"encoding,omitempty"` // of x, and of the reply's y unless reply_encoding says otherwise
 	Sum       bool                   `protobuf:"varint,7,opt,name=sum,proto3" json:"sum,omitempty"`                                         // answer one gate-weighted sum for each row instead of one row for each slot
 	TimeoutUs uint64                 `protobuf:"varint,8,opt,name=timeout_us,json=timeoutUs,proto3" json:"timeout_us,omitempty"`            // time left for the answer when the request was sent, in microseconds; 0: no limit
 	// Slots in route order; the three lists have one entry for each slot.
-	SlotRows      []uint32  `protobuf:"varint,9,rep,packed,name=slot_rows,json=slotRows,proto3" json:"slot_rows,omitempty"`            // row of x
-	SlotExperts   []uint32  `protobuf:"varint,10,rep,packed,name=slot_experts,json=slotExperts,proto3" json:"slot_experts,omitempty"`  // expert number within the layer
-	SlotWeights   []float32 `protobuf:"fixed32,11,rep,packed,name=slot_weights,json=slotWeights,proto3" json:"slot_weights,omitempty"` // the gate's weight
-	X             []byte    `protobuf:"bytes,15,opt,name=x,proto3" json:"x,omitempty"`                                                 // [rows, hidden]
+	SlotRows      []uint32  `protobuf:"varint,9,rep,packed,name=slot_rows,json=slotRows,proto3" json:"slot_rows,omitempty"`                                        // row of x
+	SlotExperts   []uint32  `protobuf:"varint,10,rep,packed,name=slot_experts,json=slotExperts,proto3" json:"slot_experts,omitempty"`                              // expert number within the layer
+	SlotWeights   []float32 `protobuf:"fixed32,11,rep,packed,name=slot_weights,json=slotWeights,proto3" json:"slot_weights,omitempty"`                             // the gate's weight
+	ReplyEncoding Encoding  `protobuf:"varint,12,opt,name=reply_encoding,json=replyEncoding,proto3,enum=shoal.expert.v1.Encoding" json:"reply_encoding,omitempty"` // of the reply's y; 0: as x. Only for peers whose pong has encodings
+	X             []byte    `protobuf:"bytes,15,opt,name=x,proto3" json:"x,omitempty"`                                                                             // [rows, hidden]
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,6 +457,13 @@ func (x *Run) GetSlotWeights() []float32 {
 	return nil
 }
 
+func (x *Run) GetReplyEncoding() Encoding {
+	if x != nil {
+		return x.ReplyEncoding
+	}
+	return Encoding_ENCODING_UNSPECIFIED
+}
+
 func (x *Run) GetX() []byte {
 	if x != nil {
 		return x.X
@@ -500,10 +516,14 @@ func (x *Cancel) GetId() uint64 {
 	return 0
 }
 
-// Ping is answered at once by a pong with the same id.
+// Ping is answered at once by a pong with the same id, which is a Ping as well. Only id is of the first version: the other fields
+// are sent to peers whose first pong has encodings.
 type Ping struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Encodings     uint64                 `protobuf:"varint,2,opt,name=encodings,proto3" json:"encodings,omitempty"`                     // in a pong: what its sender reads and writes, bit e for encoding e; 0: f32 and bf16
+	PongFiller    uint32                 `protobuf:"varint,3,opt,name=pong_filler,json=pongFiller,proto3" json:"pong_filler,omitempty"` // in a ping: bytes of filler that the pong is to have, at most 16384
+	Filler        []byte                 `protobuf:"bytes,15,opt,name=filler,proto3" json:"filler,omitempty"`                           // at most 16384 bytes of no meaning, to measure the line with
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -543,6 +563,27 @@ func (x *Ping) GetId() uint64 {
 		return x.Id
 	}
 	return 0
+}
+
+func (x *Ping) GetEncodings() uint64 {
+	if x != nil {
+		return x.Encodings
+	}
+	return 0
+}
+
+func (x *Ping) GetPongFiller() uint32 {
+	if x != nil {
+		return x.PongFiller
+	}
+	return 0
+}
+
+func (x *Ping) GetFiller() []byte {
+	if x != nil {
+		return x.Filler
+	}
+	return nil
 }
 
 // Result answers the Run of the same id.
@@ -667,7 +708,7 @@ const file_expert_proto_rawDesc = "" +
 	"\rServerMessage\x121\n" +
 	"\x06result\x18\x01 \x01(\v2\x17.shoal.expert.v1.ResultH\x00R\x06result\x12+\n" +
 	"\x04pong\x18\x02 \x01(\v2\x15.shoal.expert.v1.PingH\x00R\x04pongB\x06\n" +
-	"\x04kind\"\xc6\x02\n" +
+	"\x04kind\"\x88\x03\n" +
 	"\x03Run\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\fR\x05model\x12\x14\n" +
@@ -681,12 +722,17 @@ const file_expert_proto_rawDesc = "" +
 	"\tslot_rows\x18\t \x03(\rR\bslotRows\x12!\n" +
 	"\fslot_experts\x18\n" +
 	" \x03(\rR\vslotExperts\x12!\n" +
-	"\fslot_weights\x18\v \x03(\x02R\vslotWeights\x12\f\n" +
+	"\fslot_weights\x18\v \x03(\x02R\vslotWeights\x12@\n" +
+	"\x0ereply_encoding\x18\f \x01(\x0e2\x19.shoal.expert.v1.EncodingR\rreplyEncoding\x12\f\n" +
 	"\x01x\x18\x0f \x01(\fR\x01x\"\x18\n" +
 	"\x06Cancel\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\"\x16\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\"m\n" +
 	"\x04Ping\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\"\x86\x02\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1c\n" +
+	"\tencodings\x18\x02 \x01(\x04R\tencodings\x12\x1f\n" +
+	"\vpong_filler\x18\x03 \x01(\rR\n" +
+	"pongFiller\x12\x16\n" +
+	"\x06filler\x18\x0f \x01(\fR\x06filler\"\x86\x02\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12)\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x15.shoal.expert.v1.CodeR\x04code\x12\x16\n" +
@@ -697,11 +743,13 @@ const file_expert_proto_rawDesc = "" +
 	"\n" +
 	"compute_us\x18\a \x01(\x04R\tcomputeUs\x12\x19\n" +
 	"\bqueue_us\x18\b \x01(\x04R\aqueueUs\x12\f\n" +
-	"\x01y\x18\x0f \x01(\fR\x01y*O\n" +
+	"\x01y\x18\x0f \x01(\fR\x01y*v\n" +
 	"\bEncoding\x12\x18\n" +
 	"\x14ENCODING_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fENCODING_F32\x10\x01\x12\x11\n" +
-	"\rENCODING_BF16\x10\x02\"\x04\b\x03\x10\x03*\x9b\x01\n" +
+	"\rENCODING_BF16\x10\x02\x12\x14\n" +
+	"\x10ENCODING_INT8_64\x10\x03\x12\x15\n" +
+	"\x11ENCODING_INT8_128\x10\x04*\x9b\x01\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x11\n" +
 	"\rCODE_NOT_HELD\x10\x01\x12\r\n" +
@@ -743,13 +791,14 @@ var file_expert_proto_depIdxs = []int32{
 	7, // 3: shoal.expert.v1.ServerMessage.result:type_name -> shoal.expert.v1.Result
 	6, // 4: shoal.expert.v1.ServerMessage.pong:type_name -> shoal.expert.v1.Ping
 	0, // 5: shoal.expert.v1.Run.encoding:type_name -> shoal.expert.v1.Encoding
-	1, // 6: shoal.expert.v1.Result.code:type_name -> shoal.expert.v1.Code
-	0, // 7: shoal.expert.v1.Result.encoding:type_name -> shoal.expert.v1.Encoding
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	0, // 6: shoal.expert.v1.Run.reply_encoding:type_name -> shoal.expert.v1.Encoding
+	1, // 7: shoal.expert.v1.Result.code:type_name -> shoal.expert.v1.Code
+	0, // 8: shoal.expert.v1.Result.encoding:type_name -> shoal.expert.v1.Encoding
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_expert_proto_init() }

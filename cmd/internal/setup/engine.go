@@ -20,7 +20,9 @@ type EngineFlags struct {
 	Model string `default:"demo" placeholder:"DIR" help:"Artifact (default: the small embedded demo model)."`
 	DeviceFlags
 	NetworkFlags
-	Mode        string        `enum:"exact,fast" default:"fast" help:"exact: float32, the tokens of one machine. fast: bfloat16 and one sum per peer."`
+	LinkFlags
+	Mode        string        `enum:"exact,fast" default:"fast" help:"exact: float32, the tokens of one machine. fast: fewer bytes (--wire) and one sum per peer."`
+	Wire        string        `enum:"auto,f32,bf16,int8" default:"auto" help:"How activations travel in fast mode: f32, bf16, int8, or auto: bf16, and int8 where the line is slow."`
 	Local       string        `placeholder:"LIST" help:"Layers whose experts this process holds itself, such as 0,1,46-47. Without --bootstrap it holds all."`
 	LocalMemory console.Size  `placeholder:"SIZE" help:"Memory for whole layers of experts in this process, such as 8GB: as many as fit, the first and the last first."`
 	Wait        time.Duration `default:"20s" help:"How long to look for peers until every expert has one."`
@@ -136,16 +138,38 @@ func (e *Engine) loadExperts(ctx context.Context, layers []int) (err error) {
 	return nil
 }
 
+// wire is how activations travel: as float32 in exact mode, whose tokens are those of one machine.
+func (f EngineFlags) wire(mode router.Mode) (p2p.Wire, error) {
+	if f.Wire == "" {
+		f.Wire = "auto"
+	}
+	w, err := p2p.ParseWire(f.Wire)
+	switch {
+	case err != nil:
+		return w, err
+	case mode == router.Fast:
+		return w, nil
+	case w.Auto:
+		return p2p.WireF32, nil
+	case w != p2p.WireF32:
+		return w, fmt.Errorf("--wire %s: exact mode sends f32; add --mode fast", f.Wire)
+	}
+	return w, nil
+}
+
 // join finds the peers that hold the other experts.
-func (e *Engine) join(ctx context.Context, f EngineFlags) error {
+func (e *Engine) join(ctx context.Context, f EngineFlags) (err error) {
+	if f.Link, err = f.LinkFlags.Open(); err != nil {
+		return err
+	}
 	network, err := f.NetworkFlags.Join(ctx, false)
 	if err != nil {
 		return err
 	}
 	e.onClose(func() { _ = network.Close() })
-	remote := p2p.RemoteConfig{Encoding: p2p.F32}
-	if e.config.Mode == router.Fast {
-		remote.Encoding = p2p.BF16
+	var remote p2p.RemoteConfig
+	if remote.Wire, err = f.wire(e.config.Mode); err != nil {
+		return err
 	}
 	e.Directory, err = p2p.NewDirectory(network, p2p.DirectoryConfig{Model: e.Model.Digest(), Layers: e.config.MoE.Layers, Remote: remote})
 	if err != nil {

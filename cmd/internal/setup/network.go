@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 
 	"shoal/p2p"
+	"shoal/p2p/link"
 )
 
 // NetworkFlags say how this process joins the swarm.
@@ -14,6 +15,9 @@ type NetworkFlags struct {
 	Bootstrap []string `placeholder:"ADDR" sep:"none" help:"Address of a peer to join through, such as /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo...; may be repeated."`
 	Listen    []string `placeholder:"ADDR" sep:"none" help:"Address to listen on, such as /ip4/0.0.0.0/tcp/4001; may be repeated."`
 	Data      string   `placeholder:"DIR" help:"Folder for this peer's identity (default: a new identity each time)."`
+
+	// Link is put between this process and the peers that it dials; nil: none.
+	Link *link.Link `kong:"-"`
 }
 
 // Join starts the network. A node serves DHT records and listens on all interfaces unless told otherwise; a coordinator
@@ -21,7 +25,7 @@ type NetworkFlags struct {
 func (f NetworkFlags) Join(ctx context.Context, node bool) (*p2p.Host, error) {
 	config := p2p.Config{
 		Listen: f.Listen, Bootstrap: f.Bootstrap, DataDir: f.Data,
-		DHTServer: node, NAT: node, Agent: "shoal/" + Build(),
+		DHTServer: node, NAT: node, Agent: "shoal/" + Build(), Link: f.Link,
 	}
 	if !node && len(f.Listen) == 0 {
 		config.Libp2p = []libp2p.Option{libp2p.NoListenAddrs}
