@@ -13,7 +13,7 @@ import (
 // q = round(x / d), int8, with d = max|x| / 127. Products of codes and q are then integers, and exact; a block of 32 is scaled once.
 // Element c of a block is in the integer sum c/4, and these are added to eight accumulators in order of blocks:
 //
-//	acc[l] += float32(sum[l]) * ((scale of the weights) * d)             y = sum of acc - offsets
+//	acc[l] = fma(float32(sum[l]), (scale of the weights) * d, acc[l])             y = sum of acc - offsets
 //
 // Offsets, of the formats that subtract one from codes (Q4_K and Q5_K: dmin*mn; Q6_K: 32 times the scale), are multiplied with the
 // sums d * (q + ... + q) of 32 or 16 elements.
@@ -137,7 +137,7 @@ func dotInt8(t quant.Type, row []byte, x []chunk, cols int) float32 {
 				for i := 4 * l; i < 4*l+4; i++ {
 					sum += int32(codes[32*j+i]) * int32(c.q[32*xj+i])
 				}
-				acc[l] += float32(float32(sum) * (scales[2*j+l/4] * c.d[xj]))
+				acc[l] = fma(float32(sum), scales[2*j+l/4]*c.d[xj], acc[l])
 			}
 		}
 		switch t {
@@ -158,6 +158,22 @@ func dotInt8(t quant.Type, row []byte, x []chunk, cols int) float32 {
 		return acc.sum() - float32(offsets.sum()*32)
 	}
 	return acc.sum()
+}
+
+// fma returns a * b + c rounded once. The product is exact in float64; a sum that is not gets an odd last bit, by which rounding it
+// again to float32 is as good as rounding the true sum (Boldo and Melquiond 2008, Emulation of FMA and correctly rounded sums).
+func fma(a, b, c float32) float32 {
+	p, d := float64(a)*float64(b), float64(c)
+	s := p + d
+	v := s - p
+	if e := (p - (s - v)) + (d - v); e != 0 && math.Float64bits(s)&1 == 0 { // what rounding took from the sum, exactly (Knuth)
+		if (e > 0) == (s > 0) {
+			s = math.Float64frombits(math.Float64bits(s) + 1)
+		} else {
+			s = math.Float64frombits(math.Float64bits(s) - 1)
+		}
+	}
+	return float32(s)
 }
 
 // unpackInt8 writes the codes of a block, and the scales and offsets of its sixteens.

@@ -150,8 +150,8 @@ func (m *matrix) multiplyRows(p *product, from, to int, s *scratch) {
 		return
 	}
 	if k := m.dev.kernels; k != nil {
-		if len(p.in) == 1 && m.cols%k.of(m.format).weights == 0 {
-			m.multiplyVector(k, p, from, to)
+		if len(p.in) <= fewVectors && m.cols%k.of(m.format).weights == 0 {
+			m.multiplyVectors(k, p, from, to)
 		} else {
 			m.multiplyPanels(k, p, from, to, &s.panels)
 		}

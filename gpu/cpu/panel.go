@@ -26,15 +26,19 @@ type panels struct {
 	x       [maxVectors]*float32
 }
 
-// multiplyVector computes rows from to before to of a product with one vector, two rows at a time, without decoding to memory.
-func (m *matrix) multiplyVector(k *kernels, p *product, from, to int) {
-	f, x, out := k.of(m.format), first(p.in[0], 0), p.out[0]
-	steps := m.cols / f.weights
+// fewVectors is how many vectors are multiplied one by one: decoding twice costs less than decoding to memory.
+const fewVectors = 2
+
+// multiplyVectors computes rows from to before to of a product with few vectors, two rows at a time, without decoding to memory.
+func (m *matrix) multiplyVectors(k *kernels, p *product, from, to int) {
+	f, steps := k.of(m.format), m.cols/k.of(m.format).weights
 	for r := from; r < to; r += 2 {
 		next := min(r+1, to-1)
-		a, b := f.dot(first(p.data, r*m.stride), first(p.data, next*m.stride), x, steps)
-		out[next] = plus(b, p.bias, next)
-		out[r] = plus(a, p.bias, r)
+		for i, x := range p.in {
+			a, b := f.dot(first(p.data, r*m.stride), first(p.data, next*m.stride), &x[0], steps)
+			p.out[i][next] = plus(b, p.bias, next)
+			p.out[i][r] = plus(a, p.bias, r)
+		}
 	}
 }
 

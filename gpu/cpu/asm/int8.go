@@ -251,6 +251,7 @@ type int8Body struct {
 	products     [][]Mem // of each row and vector: their scales' products
 	acc, offsets [][]VecVirtual
 	halves       [4]Mem
+	held         [2]VecVirtual
 }
 
 // lowHighIndices spread scales 2j and 2j+1 over the halves of a register.
@@ -294,7 +295,11 @@ func (k *int8Body) prepare() {
 		for v, x := range k.x {
 			d, m := loaded(s), loaded(s.Offset(32))
 			VMULPS(at(x, chunkScales), d, d)
-			VMOVUPS(d, k.products[r][v])
+			if len(k.x) == 1 {
+				k.held[r] = d
+			} else {
+				VMOVUPS(d, k.products[r][v])
+			}
 			VMULPS(at(x, chunkSums32), m, m)
 			VADDPS(m, k.offsets[r][v], k.offsets[r][v])
 		}
@@ -336,14 +341,16 @@ func (k *int8Body) multiply(r, j int, quants, scale func(v int) Mem) {
 		}
 		VCVTDQ2PS(t, t)
 		product := YMM()
-		if s == nil {
+		if s == nil && len(k.x) == 1 {
+			VMOVDQU(lanesOf(j), product)
+			VPERMPS(k.held[r], product, product)
+		} else if s == nil {
 			VBROADCASTSS(k.products[r][v].Offset(4*j), product)
 		} else {
 			VBROADCASTSS(scale(v), product)
 			VMULPS(s, product, product)
 		}
-		VMULPS(product, t, t)
-		VADDPS(t, k.acc[r][v], k.acc[r][v])
+		VFMADD231PS(product, t, k.acc[r][v])
 	}
 }
 
@@ -450,3 +457,6 @@ func int8Kernels() {
 	}
 	quantize()
 }
+
+// lanesOf is eight times the number j.
+func lanesOf(j int) Mem { return integers(uint32(j)) }
