@@ -36,8 +36,9 @@ type generateCommand struct {
 	setup.EngineFlags
 	setup.SpeculationFlags
 	samplingFlags
-	JSON  bool `help:"Print one JSON object with text, tokens, speed, peers and map instead of streaming text."`
-	Stats bool `help:"Print speed, bytes and latency per peer after the text."`
+	JSON  bool   `help:"Print one JSON object with text, tokens, speed, peers and map instead of streaming text."`
+	Stats bool   `help:"Print speed, where the time went, bytes and latency per peer after the text."`
+	Trace string `placeholder:"FILE" help:"Write every layer and every call with its times to a file that ui.perfetto.dev shows."`
 }
 
 func (c *generateCommand) Help() string {
@@ -54,19 +55,23 @@ func (c *generateCommand) Run(ctx context.Context) error {
 	if err := engine.Speculate(ctx, c.SpeculationFlags); err != nil {
 		return err
 	}
-	return generate(ctx, engine, c.samplingFlags, output{json: c.JSON, stats: c.Stats})
+	return generate(ctx, engine, c.samplingFlags, output{json: c.JSON, stats: c.Stats, trace: c.Trace})
 }
 
 // output is how a generation is shown.
 type output struct {
 	json, stats, drawMap bool
+	trace                string // file, "": none
 }
 
 // result is what --json prints of a generation.
 type result struct {
 	router.Report
-	Error string        `json:"error,omitempty"`
-	Map   *swarmmap.Map `json:"map"` // null without a swarm
+	// Predicted is the speed that the round trips, the peers' times and the trunk's, as measured, lead to; left out without a
+	// swarm.
+	Predicted float64       `json:"predicted_tokens_per_second,omitempty"`
+	Error     string        `json:"error,omitempty"`
+	Map       *swarmmap.Map `json:"map"` // null without a swarm
 }
 
 // generate continues the prompt and prints it as out says.
@@ -97,14 +102,23 @@ func generate(ctx context.Context, engine *setup.Engine, f samplingFlags, out ou
 	if !out.json {
 		fmt.Fprint(os.Stdout, f.Prompt)
 	}
-	report, err := session.Generate(ctx, router.Request{
+	var trace *traceFile
+	traced := ctx
+	if out.trace != "" {
+		trace = newTraceFile()
+		traced = router.WithTracer(ctx, trace)
+	}
+	report, err := session.Generate(traced, router.Request{
 		Prompt: prompt, MaxTokens: f.MaxTokens, Sampling: f.sampling(), Stop: stop, OnToken: stream.token,
 	})
 	report.Text = stream.end()
 	if !out.json {
 		fmt.Fprintln(os.Stdout)
 	}
-	r := result{Report: report, Map: engineMap(engine)}
+	if trace != nil {
+		err = errors.Join(err, trace.save(out.trace))
+	}
+	r := result{Report: report, Predicted: engine.Predict(report), Map: engineMap(engine)}
 	if out.json {
 		if err != nil {
 			r.Error = err.Error()
@@ -119,7 +133,7 @@ func generate(ctx context.Context, engine *setup.Engine, f samplingFlags, out ou
 	}
 	if out.stats {
 		fmt.Fprintln(os.Stdout)
-		printStats(os.Stdout, report)
+		printStats(os.Stdout, report, r.Predicted)
 	}
 	if out.drawMap && r.Map != nil {
 		fmt.Fprintln(os.Stdout)
@@ -193,28 +207,4 @@ func printJSON(w io.Writer, v any) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(v)
-}
-
-// printStats shows a report for people.
-func printStats(w io.Writer, r router.Report) {
-	fmt.Fprintf(w, "%d tokens, %.1f tokens/s, first after %.0f ms (prompt of %d)\n", len(r.Tokens), r.TokensPerSecond, r.TimeToFirstToken, r.PromptTokens)
-	if r.Drafted > 0 {
-		fmt.Fprintf(w, "%d of %d guessed tokens were right: %.2f tokens a pass\n", r.Accepted, r.Drafted, r.TokensPerPass)
-	}
-	if r.DraftError != "" {
-		fmt.Fprintf(w, "guessing ended early: %s\n", r.DraftError)
-	}
-	if r.RemoteCalls == 0 {
-		return
-	}
-	fmt.Fprintf(w, "per token: %.1f remote layers, %.1f round trips; %.0f %% of what %.2f ms a round trip allows\n",
-		r.RemoteLayersPerToken, r.RoundTripsPerToken, 100*r.LawShare, r.RTT)
-	fmt.Fprintf(w, "%d calls, %s out, %s in, %d hedged, %d failed over\n", r.RemoteCalls, console.Bytes(r.BytesSent), console.Bytes(r.BytesReceived), r.Hedges, r.Failovers)
-	var table console.Table
-	table.Row("peer", "experts", "calls", "p50", "p95", "out", "in")
-	for _, p := range r.Peers {
-		table.Row(swarmmap.Short(p.ID), p.Experts, p.Calls, fmt.Sprintf("%.2f ms", p.P50), fmt.Sprintf("%.2f ms", p.P95),
-			console.Bytes(p.BytesSent), console.Bytes(p.BytesReceived))
-	}
-	table.Print(w)
 }

@@ -11,6 +11,7 @@ type commands struct {
 	Demo       demoCommand       `cmd:"" help:"Run the whole thing on this machine: three nodes, a DHT, a coordinator, a small embedded model."`
 	Generate   generateCommand   `cmd:"" help:"Continue a prompt, alone or against a swarm."`
 	Map        mapCommand        `cmd:"" help:"Show who holds which experts of a model."`
+	Plan       planCommand       `cmd:"" help:"Predict the speed of a swarm: alone, together, and without each peer."`
 	Convert    convertCommand    `cmd:"" help:"Turn a hub checkpoint into an artifact with one shard per expert."`
 	Synth      synthCommand      `cmd:"" help:"Make an artifact of a published model's shapes with random weights, to measure with."`
 	Inspect    inspectCommand    `cmd:"" help:"Show what an artifact holds."`
