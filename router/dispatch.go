@@ -120,7 +120,7 @@ func (d *dispatch) plan(slots []int, except string) (parts []part, missing []int
 	}
 	need := needed.Experts()
 	holders, candidates := d.candidates(len(slots), except)
-	assigned := cover(need, candidates)
+	assigned := d.swarm.assign(d.batch.Layer, need, candidates, len(slots))
 
 	byExpert := make(map[int]int, len(need)) // expert -> holder
 	for i, c := range assigned {
@@ -194,6 +194,7 @@ func (d *dispatch) call(ctx context.Context, p part) (piece, error) {
 	switch {
 	case err == nil:
 		health.succeeded(peer, class, took, time.Now())
+		health.learned(peer, class, len(p.slots), took, of)
 		d.tally.answered(peer, took, of)
 		d.answered(answered{peer, begin.Add(took), of})
 		return piece{p.slots, rows, y}, nil

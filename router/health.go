@@ -19,6 +19,7 @@ type health struct {
 type record struct {
 	latency  [sizeClasses]window
 	measured [sizeClasses]time.Time // when the class last had a call
+	usual    Usual                  // of calls of a token's size
 	failures int
 	failed   time.Time        // last
 	held     experts.Holdings // when it was last asked
@@ -110,6 +111,50 @@ func (h *health) succeeded(peer string, class int, took time.Duration, now time.
 	r.failures = 0
 	r.latency[class].add(took)
 	r.measured[class] = now
+}
+
+// Usual is what calls of a token's size usually take at a peer, the latest counting most.
+type Usual struct {
+	Took    time.Duration
+	Late    time.Duration // how much longer one in twenty takes
+	Codec   time.Duration // of it, in this process
+	Queue   time.Duration // of it, as the peer says
+	Compute time.Duration // of it, as the peer says
+	Slots   float64       // experts asked for
+	Calls   int
+}
+
+// learned notes where the time of an answer went.
+func (h *health) learned(peer string, class, slots int, took time.Duration, of experts.Timing) {
+	if class > 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.record(peer)
+	u := &r.usual
+	u.Calls++
+	share := max(1./16, 1/float64(u.Calls))
+	move := func(d *time.Duration, to time.Duration) { *d += time.Duration(share * float64(to-*d)) }
+	// A call that took far longer is in Late, not in what is usual.
+	if w := &r.latency[class]; w.count > 8 && took > 2*w.p95 {
+		return
+	}
+	move(&u.Took, took)
+	move(&u.Codec, of.Codec)
+	move(&u.Queue, of.Queue)
+	move(&u.Compute, of.Compute)
+	u.Slots += share * (float64(slots) - u.Slots)
+}
+
+// usual is what is known of a peer; Calls is 0 if that is nothing.
+func (h *health) usual(peer string) Usual {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.record(peer)
+	u := r.usual
+	u.Late = max(0, r.latency[0].p95-r.latency[0].p50)
+	return u
 }
 
 // abandoned notes a call that was cancelled because another replica was faster: it would have taken at least this long.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"shoal/experts"
 	"shoal/rdrr"
+	"shoal/router/plan"
 )
 
 // Directory knows who holds which experts of the model. Holders is asked for every layer of every token, so it answers from
@@ -36,6 +38,7 @@ type SwarmConfig struct {
 type Swarm struct {
 	config SwarmConfig
 	health health
+	plan   atomic.Pointer[plan.Plan] // nil: none
 }
 
 var _ experts.Runner = (*Swarm)(nil)
@@ -63,6 +66,14 @@ func (s *Swarm) Holders() []experts.Holder {
 	}
 	return out
 }
+
+// Follow makes the swarm ask whom a plan names, for work of a few rows. Who is not there, has failed lately or is late is
+// replaced as ever, and what the plan does not name goes to whoever seems fastest; so does everything with a nil plan. The
+// plan must not change any more.
+func (s *Swarm) Follow(p *plan.Plan) { s.plan.Store(p) }
+
+// Usual is what the calls of all sessions have taught of a peer.
+func (s *Swarm) Usual(peer string) Usual { return s.health.usual(peer) }
 
 // Run answers a batch from all holders. In row mode the answer does not depend on who answered, nor when. In sum mode the
 // holders' sums are added in the order of their first slots.

@@ -51,6 +51,15 @@ func (p *Plan) TokensPerSecond() float64 {
 	return 1 / max(p.Time.Total(), 1e-12)
 }
 
+// Layer is a layer's part by its number; ok if the plan has it.
+func (p *Plan) Layer(number int) (l Layer, ok bool) {
+	at, ok := slices.BinarySearchFunc(p.Layers, number, func(l Layer, n int) int { return cmp.Compare(l.Layer, n) })
+	if !ok {
+		return Layer{}, false
+	}
+	return p.Layers[at], true
+}
+
 // Peers lists the peers that have a part in the plan, in order.
 func (p *Plan) Peers() []string {
 	var out []string
