@@ -153,6 +153,7 @@ func (h *health) usual(peer string) Usual {
 	defer h.mu.Unlock()
 	r := h.record(peer)
 	u := r.usual
+	u.Took = max(u.Took, r.latency[0].p50) // which counts calls that were given up for being late
 	u.Late = max(0, r.latency[0].p95-r.latency[0].p50)
 	return u
 }

@@ -178,6 +178,7 @@ func (e *Engine) join(ctx context.Context, f EngineFlags) (err error) {
 	e.onClose(func() { _ = e.Directory.Close() })
 	swarm := router.NewSwarm(router.SwarmConfig{Model: e.Model.Digest(), MoE: *e.config.MoE, Directory: e.Directory})
 	e.config.Experts = swarm
+	e.followPlans(swarm)
 
 	elsewhere := *e.config.MoE
 	elsewhere.Layers = nil
