@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"shoal/experts"
+	"shoal/p2p/link"
 	"shoal/rdrr"
 )
 
@@ -23,13 +24,20 @@ func BenchmarkRemoteLayer(b *testing.B) {
 		}
 		for _, enc := range []Encoding{F32, BF16, Int8x128} {
 			for _, rows := range []int{1, 64} {
-				b.Run(fmt.Sprintf("%s/%s/rows=%d", name, enc, rows), func(b *testing.B) { benchmarkLayer(b, transport, enc, rows) })
+				b.Run(fmt.Sprintf("%s/%s/rows=%d", name, enc, rows), func(b *testing.B) { benchmarkLayer(b, transport, enc, rows, 0) })
 			}
 		}
 	}
 }
 
-func benchmarkLayer(b *testing.B, transport string, enc Encoding, rows int) {
+// BenchmarkRemoteLayerOverLink is the same with one row over an emulated link: what a call takes beyond the round trip.
+func BenchmarkRemoteLayerOverLink(b *testing.B) {
+	for _, rtt := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond} {
+		b.Run(rtt.String(), func(b *testing.B) { benchmarkLayer(b, loopback[0], BF16, 1, rtt) })
+	}
+}
+
+func benchmarkLayer(b *testing.B, transport string, enc Encoding, rows int, rtt time.Duration) {
 	const hidden = 2048
 	model := rdrr.Digest{9}
 	server := newTestHost(b, Config{Listen: []string{transport}})
@@ -40,7 +48,10 @@ func benchmarkLayer(b *testing.B, transport string, enc Encoding, rows int) {
 		b.Fatal(err)
 	}
 	defer srv.Close()
-	client := newTestHost(b, Config{Listen: []string{transport}})
+	client := linkedHost(b, link.Config{RTT: rtt})
+	if rtt == 0 {
+		client = newTestHost(b, Config{Listen: []string{transport}})
+	}
 	remote := NewRemote(client, peer.AddrInfo{ID: server.ID(), Addrs: server.host.Addrs()}, RemoteConfig{Wire: Wire{Up: enc}, ProbeEvery: -1})
 	defer remote.Close()
 	batch := experts.Batch{Model: model, Hidden: hidden, X: make([]float32, rows*hidden), Sum: true}
@@ -50,7 +61,7 @@ func benchmarkLayer(b *testing.B, transport string, enc Encoding, rows int) {
 		}
 	}
 	ctx := context.Background()
-	for range 200 {
+	for range 50 {
 		if _, err := remote.Run(ctx, batch); err != nil {
 			b.Fatal(err)
 		}
@@ -66,6 +77,6 @@ func benchmarkLayer(b *testing.B, transport string, enc Encoding, rows int) {
 	}
 	slices.Sort(took)
 	us := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Nanoseconds()) / 1e3 }
-	b.ReportMetric(us(0.5), "p50-us")
-	b.ReportMetric(us(0.99), "p99-us")
+	b.ReportMetric(us(0.5)-float64(rtt.Microseconds()), "p50-us")
+	b.ReportMetric(us(0.99)-float64(rtt.Microseconds()), "p99-us")
 }

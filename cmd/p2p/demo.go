@@ -22,6 +22,7 @@ type demoCommand struct {
 	Mode        string  `enum:"exact,fast" default:"exact" help:"exact: float32, the tokens of one machine. fast: fewer bytes (--wire) and one sum per peer."`
 	Wire        string  `enum:"auto,f32,bf16,int8" default:"auto" help:"How activations travel in fast mode: f32, bf16, int8, or auto: bf16, and int8 where the line is slow."`
 	Model       string  `default:"demo" placeholder:"DIR" help:"Artifact (default: the small embedded demo model)."`
+	Layers      int     `placeholder:"N" help:"In place of --model: a model of N layers that takes next to no time to compute, so that the network decides. Its text is noise."`
 	JSON        bool    `help:"Print one JSON object instead of text."`
 	setup.LinkFlags
 }
@@ -29,7 +30,8 @@ type demoCommand struct {
 func (c *demoCommand) Help() string {
 	return `Starts nodes as processes of their own on loopback. They find each other through a DHT, like nodes on different machines.
 
-Example: p2p demo --prompt "JULIET:" --temperature 0`
+Example: p2p demo --prompt "JULIET:" --temperature 0
+Over a slow network: p2p demo --mode fast --rtt 30ms --jitter 5ms --loss 0.1% --rate 20mbit`
 }
 
 // maxDemoPeers bounds the processes that a demo starts.
@@ -38,6 +40,21 @@ const maxDemoPeers = 32
 func (c *demoCommand) Run(ctx context.Context) error {
 	if c.Peers < 1 || c.Peers > maxDemoPeers {
 		return fmt.Errorf("--peers %d: want 1 to %d", c.Peers, maxDemoPeers)
+	}
+	if c.Layers < 0 || c.Layers > maxDemoLayers {
+		return fmt.Errorf("--layers %d: want 1 to %d", c.Layers, maxDemoLayers)
+	}
+	if c.Layers > 0 {
+		dir, remove, err := writeLinkModel(ctx, c.Layers)
+		if err != nil {
+			return err
+		}
+		defer remove()
+		c.Model = dir
+	}
+	network := c.LinkFlags.Config()
+	if err := network.Validate(); err != nil {
+		return fmt.Errorf("the network to emulate: %w", err)
 	}
 	artifact, err := setup.OpenModel(c.Model)
 	if err != nil {
@@ -79,7 +96,11 @@ func (c *demoCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer engine.Close()
-	say("every expert was found through the DHT, the coordinator has none of its own\n\n")
+	say("every expert was found through the DHT, the coordinator has none of its own\n")
+	if !network.Perfect() {
+		say("between the coordinator and the nodes: %s\n", network)
+	}
+	say("\n")
 	err = generate(ctx, engine, samplingFlags{
 		Prompt: c.Prompt, PromptIDs: c.PromptIDs, MaxTokens: c.MaxTokens, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, Seed: c.Seed,
 	}, output{json: c.JSON, stats: true, drawMap: true})

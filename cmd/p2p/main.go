@@ -22,6 +22,7 @@ type commands struct {
 	Tokenize   tokenizeCommand   `cmd:"" help:"Turn text into token ids: a JSON string per line in, a JSON array per line out."`
 	Render     renderCommand     `cmd:"" help:"Render conversations with a chat template: a JSON object per line in, a JSON string per line out."`
 	GPUInfo    gpuInfoCommand    `cmd:"" name:"gpu-info" help:"Show what this machine can compute with: CPU, memory, adapters."`
+	Link       linkCommand       `cmd:"" hidden:"" help:"Put an emulated network before any TCP server on this machine."`
 	Node       nodeCommand       `cmd:"" hidden:"" help:"Lend this machine (the same as the node command)."`
 }
 

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alarm waits for a time to pass, to some 50 µs on an idle machine. A Go timer in a process that is otherwise idle is up to a
+// alarm sleeps, to some 50 µs on an idle machine. A Go timer in a process that is otherwise idle is up to a
 // millisecond late, because the runtime then sleeps in epoll_wait, which counts in milliseconds; a timerfd wakes it in time.
 type alarm struct {
 	file *os.File // nil: none could be had
@@ -23,10 +23,7 @@ func newAlarm() *alarm {
 	return &alarm{file: os.NewFile(uintptr(fd), "timerfd"), fd: fd}
 }
 
-func (a *alarm) wait(d time.Duration) {
-	if d <= 0 {
-		return
-	}
+func (a *alarm) sleep(d time.Duration) {
 	if a.file != nil {
 		spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
 		if unix.TimerfdSettime(a.fd, 0, &spec, nil) == nil {

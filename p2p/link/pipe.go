@@ -90,7 +90,7 @@ func (p *pipe) run() {
 			p.mu.Unlock()
 			if ended {
 				// The end travels as the data did.
-				alarm.wait(p.link.config.RTT / 2)
+				alarm.sleep(max(p.link.config.RTT/2, 1))
 				p.finish(reason)
 				return
 			}
@@ -98,19 +98,19 @@ func (p *pipe) run() {
 			continue
 		}
 		now := p.link.now()
-		if wait := parts[0].arrives - now; wait > 0 {
+		if due := parts[0].arrives; due > now {
 			p.mu.Unlock()
-			alarm.wait(wait)
+			alarm.wait(p.link.now, due)
 			continue
 		}
-		due, bytes := 0, 0
-		for due < len(parts) && parts[due].arrives <= now {
-			bytes += parts[due].bytes
-			due++
+		arrived, bytes := 0, 0
+		for arrived < len(parts) && parts[arrived].arrives <= now {
+			bytes += parts[arrived].bytes
+			arrived++
 		}
 		out = append(out[:0], p.queue.rest()[:bytes]...)
 		p.queue.drop(bytes)
-		p.parts.drop(due)
+		p.parts.drop(arrived)
 		p.mu.Unlock()
 		signal(p.space)
 		if err := p.deliver(out); err != nil {
