@@ -44,6 +44,13 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	if c.Layers < 0 || c.Layers > maxDemoLayers {
 		return fmt.Errorf("--layers %d: want 1 to %d", c.Layers, maxDemoLayers)
 	}
+	network := c.LinkFlags.Config()
+	if err := network.Validate(); err != nil {
+		return fmt.Errorf("the network to emulate: %w", err)
+	}
+	if _, err := setup.ParseWire(c.Wire, c.Mode); err != nil {
+		return err
+	}
 	if c.Layers > 0 {
 		dir, remove, err := writeLinkModel(ctx, c.Layers)
 		if err != nil {
@@ -51,10 +58,6 @@ func (c *demoCommand) Run(ctx context.Context) error {
 		}
 		defer remove()
 		c.Model = dir
-	}
-	network := c.LinkFlags.Config()
-	if err := network.Validate(); err != nil {
-		return fmt.Errorf("the network to emulate: %w", err)
 	}
 	artifact, err := setup.OpenModel(c.Model)
 	if err != nil {

@@ -138,25 +138,6 @@ func (e *Engine) loadExperts(ctx context.Context, layers []int) (err error) {
 	return nil
 }
 
-// wire is how activations travel: as float32 in exact mode, whose tokens are those of one machine.
-func (f EngineFlags) wire(mode router.Mode) (p2p.Wire, error) {
-	if f.Wire == "" {
-		f.Wire = "auto"
-	}
-	w, err := p2p.ParseWire(f.Wire)
-	switch {
-	case err != nil:
-		return w, err
-	case mode == router.Fast:
-		return w, nil
-	case w.Auto:
-		return p2p.WireF32, nil
-	case w != p2p.WireF32:
-		return w, fmt.Errorf("--wire %s: exact mode sends f32; add --mode fast", f.Wire)
-	}
-	return w, nil
-}
-
 // join finds the peers that hold the other experts.
 func (e *Engine) join(ctx context.Context, f EngineFlags) (err error) {
 	if f.Link, err = f.LinkFlags.Open(); err != nil {
@@ -168,7 +149,7 @@ func (e *Engine) join(ctx context.Context, f EngineFlags) (err error) {
 	}
 	e.onClose(func() { _ = network.Close() })
 	var remote p2p.RemoteConfig
-	if remote.Wire, err = f.wire(e.config.Mode); err != nil {
+	if remote.Wire, err = ParseWire(f.Wire, f.Mode); err != nil {
 		return err
 	}
 	e.Directory, err = p2p.NewDirectory(network, p2p.DirectoryConfig{Model: e.Model.Digest(), Layers: e.config.MoE.Layers, Remote: remote})

@@ -1,9 +1,12 @@
 package setup
 
 import (
+	"fmt"
 	"time"
 
+	"shoal/p2p"
 	"shoal/p2p/link"
+	"shoal/router"
 )
 
 // LinkFlags emulate a network between this process and the peers that it dials.
@@ -28,4 +31,23 @@ func (f LinkFlags) Open() (*link.Link, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// ParseWire reads --wire and --mode: how activations travel. Exact mode's tokens are those of one machine, so it sends float32.
+func ParseWire(wire, mode string) (p2p.Wire, error) {
+	if wire == "" {
+		wire = "auto"
+	}
+	w, err := p2p.ParseWire(wire)
+	switch {
+	case err != nil:
+		return w, err
+	case mode == router.Fast.String():
+		return w, nil
+	case w.Auto:
+		return p2p.WireF32, nil
+	case w != p2p.WireF32:
+		return w, fmt.Errorf("--wire %s: exact mode sends f32; add --mode fast", wire)
+	}
+	return w, nil
 }
