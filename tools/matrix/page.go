@@ -161,7 +161,7 @@ func (w *writer) machines() {
 
 func (w *writer) checks() {
 	w.say("## 4. Checks")
-	w.say("The worse of logits' and worst hidden state's NMSE, and greedy tokens that agreed; an artifact is told by name and parameters.\n\"Lost\" is the NMSE of a recoded model's logits against the checkpoint's, on whatever device it was largest: what recoding costs on\nrandom weights, no figure for a trained model.")
+	w.say("The worse of logits' and worst hidden state's NMSE, and greedy tokens that agreed; an artifact is told by name and parameters.\n\"Lost\" is the NMSE of a recoded model's logits against the checkpoint's, on whatever device it was largest: what recoding costs on\nrandom weights, no figure for a trained model. Rows of the small fixtures are too short for blocks of 256 weights, so that their\nq4_k_m is Q8_0; that of the larger ones is Q4_K and Q6_K. A CPU is compared with itself where the reference is the artifact's own\nweights, and 0 says that it multiplies blocks exactly as it multiplies their decoded weights.")
 	head := append([]string{"artifact", "", "weights", "formats", "compared with", "lost"}, w.letters()...)
 	var rows [][]string
 	for _, s := range w.evidence.subjects() {
@@ -261,8 +261,8 @@ const realSize = 50e6
 
 func (w *writer) memory() {
 	w.say("## 6. Memory and speed")
-	w.say("Computed: weights and the KV cache of that many positions. Measured: the most that the device had given out while the model read a\nprompt and decoded, working buffers included, and the largest resident size of the process, which on a CPU is the pages of the mapped\nartifact too, and with a driver that runs on the CPU the device's memory twice. Speed over so few tokens is a hint; see benchmarks.md.\nModels under %s are left out: their memory is all working buffers.", size(realSize))
-	head := []string{"artifact", "layers", "weights", "", "positions", "computed", "device measured", "difference", "process", "prefill", "decode"}
+	w.say("Computed: weights and the KV cache of that many positions. Measured: the most that the device had given out while the model read a\nprompt and decoded; the difference is working buffers, which do not grow with the model's number of layers or experts. The process's\nlargest resident size is on a CPU what was touched of the mapped artifact (of an embedding that is not the head: a few rows), and with a\ndriver that runs on the CPU the device's memory too. Fewer layers or experts than the model has show in the parameters. Speed over so few tokens is a hint; see benchmarks.md.\nModels under %s are left out: their memory is all working buffers.", size(realSize))
+	head := []string{"artifact", "parameters", "layers", "weights", "", "positions", "computed", "device measured", "difference", "process", "prefill", "decode"}
 	var rows [][]string
 	for d, r := range w.evidence.devices {
 		seen := map[string]bool{}
@@ -282,7 +282,7 @@ func (w *writer) memory() {
 			}
 			seen[key] = true
 			rows = append(rows, append([]string{
-				run.Artifact, fmt.Sprint(run.Layers), run.Quantization, letter(d), fmt.Sprint(m.Positions), size(computed), size(m.DevicePeak),
+				run.Artifact, count(run.Parameters), fmt.Sprint(run.Layers), run.Quantization, letter(d), fmt.Sprint(m.Positions), size(computed), size(m.DevicePeak),
 				fmt.Sprintf("%+.1f %%", 100*float64(m.DevicePeak-computed)/float64(computed)), size(m.ProcessPeak),
 			}, speed...))
 		}
@@ -308,7 +308,7 @@ func (w *writer) swarms() {
 		w.say("The coordinator's device, with the experts at peers.")
 		w.table([]string{"artifact", "", "weights", "mode", "", "NMSE, greedy"}, rows)
 	}
-	w.say("That every MoE family gives the same tokens on three nodes as alone, in exact mode and with a node lost, is a test:\n`go test ./router -run Families`.")
+	w.say("That every MoE family gives the same tokens on three nodes as alone, in exact mode, is a test: `go test ./router -run Exact`.")
 }
 
 func (w *writer) commands() {
