@@ -261,7 +261,7 @@ const realSize = 50e6
 
 func (w *writer) memory() {
 	w.say("## 6. Memory and speed")
-	w.say("Computed: weights and the KV cache of that many positions. Measured: the most that the device had given out while the model read a\nprompt and decoded; the difference is working buffers, which do not grow with the model's number of layers or experts. The process's\nlargest resident size is on a CPU what was touched of the mapped artifact (of an embedding that is not the head: a few rows), and with a\ndriver that runs on the CPU the device's memory too. Fewer layers or experts than the model has show in the parameters. Speed over so few tokens is a hint; see benchmarks.md.\nModels under %s are left out: their memory is all working buffers.", size(realSize))
+	w.say("Computed: weights and the KV cache of that many positions. Measured: the most that the device had given out while the model read a\nprompt and decoded; the difference is working buffers, which hardly grow with the number of layers or experts. The process's\nlargest resident size is on a CPU what was touched of the mapped artifact (of an embedding that is not the head: a few rows), and with a\ndriver that runs on the CPU the device's memory too. Fewer layers or experts than the model has show in the\nparameters. Speed over so few tokens is a hint; see benchmarks.md. Models under %s are left out: their memory is all working buffers.", size(realSize))
 	head := []string{"artifact", "parameters", "layers", "weights", "", "positions", "computed", "device measured", "difference", "process", "prefill", "decode"}
 	var rows [][]string
 	for d, r := range w.evidence.devices {
