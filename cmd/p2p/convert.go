@@ -20,9 +20,11 @@ type convertCommand struct {
 }
 
 func (c *convertCommand) Help() string {
-	return `Examples: p2p convert --input ~/Qwen3-30B-A3B --output ~/models/qwen3 --quantize q4_k_m
-p2p convert --input qwen3.gguf --output ~/models/qwen3
-p2p convert --to gguf --input ~/models/qwen3 --output qwen3.gguf`
+	return `Examples:
+
+    p2p convert --input ~/Qwen3-30B-A3B --output ~/models/qwen3 --quantize q4_k_m
+    p2p convert --input qwen3.gguf --output ~/models/qwen3
+    p2p convert --to gguf --input ~/models/qwen3 --output qwen3.gguf`
 }
 
 func (c *convertCommand) Run(ctx context.Context) error {

@@ -30,8 +30,13 @@ type demoCommand struct {
 func (c *demoCommand) Help() string {
 	return `Starts nodes as processes of their own on loopback. They find each other through a DHT, like nodes on different machines.
 
-Example: p2p demo --prompt "JULIET:" --temperature 0
-Over a slow network: p2p demo --mode fast --rtt 30ms --jitter 5ms --loss 0.1% --rate 20mbit`
+Example:
+
+    p2p demo --prompt "JULIET:" --temperature 0
+
+Over a slow network:
+
+    p2p demo --mode fast --rtt 30ms --jitter 5ms --loss 0.1% --rate 20mbit`
 }
 
 // maxDemoPeers bounds the processes that a demo starts.

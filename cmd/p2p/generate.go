@@ -42,8 +42,10 @@ type generateCommand struct {
 }
 
 func (c *generateCommand) Help() string {
-	return `Alone: p2p generate --model ~/models/qwen3 --prompt "Once upon a time"
-Against a swarm: add --bootstrap /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo...`
+	return `Alone, and against a swarm:
+
+    p2p generate --model ~/models/qwen3 --prompt "Once upon a time"
+    p2p generate --model ~/models/qwen3 --prompt "Once upon a time" --bootstrap /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo...`
 }
 
 func (c *generateCommand) Run(ctx context.Context) error {

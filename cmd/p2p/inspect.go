@@ -20,7 +20,7 @@ type inspectCommand struct {
 	JSON bool   `help:"Print one JSON object."`
 }
 
-func (c *inspectCommand) Help() string { return "Example: p2p inspect ~/models/qwen3" }
+func (c *inspectCommand) Help() string { return "Example:\n\n    p2p inspect ~/models/qwen3" }
 
 // inspection is what an artifact says of itself.
 type inspection struct {

@@ -15,7 +15,7 @@ type linkCommand struct {
 }
 
 func (c *linkCommand) Help() string {
-	return "Example: p2p link --listen 127.0.0.1:5001 --to 127.0.0.1:5000 --rtt 30ms --jitter 5ms --loss 0.1% --rate 20mbit"
+	return "Example:\n\n    p2p link --listen 127.0.0.1:5001 --to 127.0.0.1:5000 --rtt 30ms --jitter 5ms --loss 0.1% --rate 20mbit"
 }
 
 func (c *linkCommand) Run(ctx context.Context) error {

@@ -22,7 +22,7 @@ type mapCommand struct {
 }
 
 func (c *mapCommand) Help() string {
-	return "Example: p2p map --model ~/models/qwen3 --bootstrap /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo..."
+	return "Example:\n\n    p2p map --model ~/models/qwen3 --bootstrap /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo..."
 }
 
 func (c *mapCommand) Run(ctx context.Context) error {

@@ -19,7 +19,7 @@ type perplexityCommand struct {
 }
 
 func (c *perplexityCommand) Help() string {
-	return "Example: p2p perplexity --model ~/models/qwen3 --text book.txt"
+	return "Example:\n\n    p2p perplexity --model ~/models/qwen3 --text book.txt"
 }
 
 // score is the result of a perplexity run. The first token of each window is not scored.

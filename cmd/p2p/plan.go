@@ -26,7 +26,9 @@ type planCommand struct {
 func (c *planCommand) Help() string {
 	return `Measures round trips, peers and this machine, and predicts the speed of one text: alone, with the swarm, and without each peer.
 
-Example: p2p plan --model ~/models/qwen3 --bootstrap /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo...`
+Example:
+
+    p2p plan --model ~/models/qwen3 --bootstrap /ip4/203.0.113.7/tcp/4001/p2p/12D3Koo...`
 }
 
 // outlook is what plan says, and prints with --json.

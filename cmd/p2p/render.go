@@ -17,7 +17,9 @@ func (c *renderCommand) Help() string {
 	return `One JSON object per line in: messages, and what else the template uses (tools, add_generation_prompt, bos_token ...).
 One JSON string per line out, or an object with "error" where the template cannot render the input.
 
-Example: echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | p2p render --template chat_template.jinja`
+Example:
+
+    echo '{"messages": [{"role": "user", "content": "Hi"}], "add_generation_prompt": true}' | p2p render --template chat_template.jinja`
 }
 
 func (c *renderCommand) Run() error {

@@ -21,7 +21,7 @@ type synthCommand struct {
 }
 
 func (c *synthCommand) Help() string {
-	return "Example: p2p synth --arch qwen3-30b-a3b --layers 8 --output /tmp/qwen3-8\nModels: " + strings.Join(synth.Names(), ", ")
+	return "Example:\n\n    p2p synth --arch qwen3-30b-a3b --layers 8 --output ~/models/qwen3-8\n\nModels: " + strings.Join(synth.Names(), ", ")
 }
 
 func (c *synthCommand) Run(ctx context.Context) error {

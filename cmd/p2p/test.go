@@ -23,7 +23,7 @@ type testCommand struct {
 }
 
 func (c *testCommand) Help() string {
-	return "Example: p2p test --model ~/models/tiny --reference ~/checkpoints/tiny/reference.safetensors --device gpu"
+	return "Example:\n\n    p2p test --model ~/models/tiny --reference ~/checkpoints/tiny/reference.safetensors --device gpu"
 }
 
 func (c *testCommand) Run(ctx context.Context) error {

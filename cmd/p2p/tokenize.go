@@ -20,7 +20,9 @@ type tokenizeCommand struct {
 }
 
 func (c *tokenizeCommand) Help() string {
-	return `Example: echo '"Hello, world"' | p2p tokenize --model ~/models/qwen3`
+	return `Example:
+
+    echo '"Hello, world"' | p2p tokenize --model ~/models/qwen3`
 }
 
 func (c *tokenizeCommand) Run() error {

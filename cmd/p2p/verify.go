@@ -13,7 +13,7 @@ type verifyCommand struct {
 	Dir string `arg:"" name:"DIR" help:"Artifact."`
 }
 
-func (c *verifyCommand) Help() string { return "Example: p2p verify ~/models/qwen3" }
+func (c *verifyCommand) Help() string { return "Example:\n\n    p2p verify ~/models/qwen3" }
 
 func (c *verifyCommand) Run(ctx context.Context) error {
 	artifact, err := setup.OpenModel(c.Dir)
