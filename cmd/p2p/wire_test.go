@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -103,8 +102,8 @@ func compareWires(t *testing.T, engine *setup.Engine, reference *model.Reference
 		if plain == nil {
 			plain = got
 		}
-		t.Log(fmt.Sprintf("%-32s logits NMSE %8.2g, best token %5.1f %%, experts %5.1f %%, greedy %d of %d", w.name,
-			got.LogitsNMSE, 100*got.Top1Agreement, 100*got.RouterAgreement, got.GreedyAgreed, got.GreedyTotal))
+		t.Logf("%-32s logits NMSE %8.2g, best token %5.1f %%, experts %5.1f %%, greedy %d of %d", w.name,
+			got.LogitsNMSE, 100*got.Top1Agreement, 100*got.RouterAgreement, got.GreedyAgreed, got.GreedyTotal)
 		if !(got.LogitsNMSE <= w.limit+plain.LogitsNMSE) {
 			t.Errorf("%s: logits are off by %.2g of their mean square, %.2g is allowed", w.name, got.LogitsNMSE, w.limit)
 		}
