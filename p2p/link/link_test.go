@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -65,17 +66,35 @@ func roundTrips(t *testing.T, c net.Conn, n int) []time.Duration {
 	return out
 }
 
+// onTime runs a measurement up to three times until it is on time: a machine that is busy with other things may be late.
+func onTime(t *testing.T, measure func() (late string)) {
+	t.Helper()
+	late := ""
+	for range 3 {
+		if late = measure(); late == "" {
+			return
+		}
+	}
+	t.Error(late)
+}
+
 // A round trip never takes less than the link's, and a quarter of them at most a millisecond more: the other three quarters are
 // at the mercy of what else runs on the machine.
 func TestRoundTrip(t *testing.T) {
 	for _, rtt := range []time.Duration{time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond} {
 		near, far := linked(t, Config{RTT: rtt})
 		go echo(far)
-		took := roundTrips(t, near, int(400*time.Millisecond/rtt)+8)
-		t.Logf("%v: least %v, median %v, p99 %v", rtt, took[0], took[len(took)/2], took[len(took)*99/100])
-		if took[0] < rtt || took[len(took)/4] > rtt+time.Millisecond {
-			t.Errorf("round trips of %v take %v to %v, a quarter of them up to %v", rtt, took[0], took[len(took)-1], took[len(took)/4])
-		}
+		onTime(t, func() string {
+			took := roundTrips(t, near, int(400*time.Millisecond/rtt)+8)
+			t.Logf("%v: least %v, median %v, p99 %v", rtt, took[0], took[len(took)/2], took[len(took)*99/100])
+			if took[0] < rtt {
+				t.Errorf("a round trip of %v takes %v", rtt, took[0])
+			}
+			if quarter := took[len(took)/4]; quarter > rtt+time.Millisecond {
+				return fmt.Sprintf("a quarter of the round trips of %v take up to %v", rtt, quarter)
+			}
+			return ""
+		})
 	}
 }
 
@@ -83,10 +102,16 @@ func TestJitter(t *testing.T) {
 	const rtt, jitter = 8 * time.Millisecond, 4 * time.Millisecond
 	near, far := linked(t, Config{RTT: rtt, Jitter: jitter, Seed: 3})
 	go echo(far)
-	took := roundTrips(t, near, 60)
-	if took[0] < rtt-jitter || took[0] > rtt-jitter/4 || took[54] < rtt+jitter/8 || took[45] > rtt+jitter+time.Millisecond {
-		t.Errorf("round trips of %v ± %v take %v", rtt, jitter, took)
-	}
+	onTime(t, func() string {
+		took := roundTrips(t, near, 60)
+		if took[0] < rtt-jitter {
+			t.Errorf("a round trip of %v ± %v takes %v", rtt, jitter, took[0])
+		}
+		if took[0] > rtt-jitter/4 || took[54] < rtt+jitter/8 || took[45] > rtt+jitter+time.Millisecond {
+			return fmt.Sprintf("round trips of %v ± %v take %v", rtt, jitter, took)
+		}
+		return ""
+	})
 }
 
 // The rate holds for all connections of a link together, each way on its own.
@@ -94,28 +119,34 @@ func TestRate(t *testing.T) {
 	const rate, size = Rate(40e6), 250_000 // 2 Mbit take 50 ms, and headers 1.8 more
 	l, _ := New(Config{RTT: 2 * time.Millisecond, Rate: rate})
 	data := make([]byte, size)
-	began := time.Now()
-	took := make(chan time.Duration, 4)
-	for range 2 {
-		near, far := dial(t, l)
-		for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
-			go way[0].Write(data)
-			go func() {
-				_, _ = io.ReadFull(way[1], make([]byte, size))
-				took <- time.Since(began)
-			}()
-		}
-	}
-	var last time.Duration
-	for range 4 {
-		last = max(last, <-took)
-	}
 	bits := 2 * size * 8 * float64(segment+headers) / segment
 	want := time.Duration(bits / float64(rate) * float64(time.Second))
-	t.Logf("%d bytes each way in %v, the rate allows %v", 2*size, last, want)
-	if last < want || last > want*5/4+10*time.Millisecond {
-		t.Errorf("%d bytes each way took %v, the rate allows %v", 2*size, last, want)
-	}
+	onTime(t, func() string {
+		var last time.Duration
+		began := time.Now()
+		took := make(chan time.Duration, 4)
+		for range 2 {
+			near, far := dial(t, l)
+			for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+				go way[0].Write(data)
+				go func() {
+					_, _ = io.ReadFull(way[1], make([]byte, size))
+					took <- time.Since(began)
+				}()
+			}
+		}
+		for range 4 {
+			last = max(last, <-took)
+		}
+		t.Logf("%d bytes each way in %v, the rate allows %v", 2*size, last, want)
+		if last < want {
+			t.Errorf("%d bytes each way took %v, the rate allows %v", 2*size, last, want)
+		}
+		if last > want*5/4+10*time.Millisecond {
+			return fmt.Sprintf("%d bytes each way took %v, the rate allows %v", 2*size, last, want)
+		}
+		return ""
+	})
 }
 
 // What the model decides, without a clock: shares of lost and late segments, order, equal seeds.
@@ -254,9 +285,12 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if took := roundTrips(t, c, 8); took[0] < rtt || took[2] > rtt+2*time.Millisecond {
-		t.Errorf("round trips take %v", took)
-	}
+	onTime(t, func() string {
+		if took := roundTrips(t, c, 8); took[0] < rtt || took[2] > rtt+2*time.Millisecond {
+			return fmt.Sprintf("round trips of %v take %v", rtt, took)
+		}
+		return ""
+	})
 	_ = c.(*net.TCPConn).CloseWrite()
 	if rest, err := io.ReadAll(c); len(rest) > 0 || err != nil {
 		t.Errorf("after the end: %d bytes, %v", len(rest), err)
