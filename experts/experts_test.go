@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"shoal/rdrr"
 )
 
 func TestBatchValidate(t *testing.T) {
@@ -46,5 +48,17 @@ func TestSet(t *testing.T) {
 	h := Holdings{5: SetOf(1), 2: SetOf(0, 1), 3: nil}
 	if got := h.Layers(); !slices.Equal(got, []int{2, 5}) || h.Count() != 3 {
 		t.Errorf("layers %v, count %d", got, h.Count())
+	}
+}
+
+func TestUncovered(t *testing.T) {
+	moe := rdrr.MoE{Layers: []int{1, 4}, Experts: 3}
+	holders := []Holder{{Holds: Holdings{1: SetOf(0, 2), 2: SetOf(1)}}, {Holds: Holdings{1: SetOf(1), 4: SetOf(2)}}}
+	missing := Uncovered(moe, holders)
+	if got := missing.Layers(); !slices.Equal(got, []int{4}) || !slices.Equal(missing[4].Experts(), []int{0, 1}) {
+		t.Errorf("uncovered %v, want experts 0 and 1 of layer 4", missing)
+	}
+	if n := Uncovered(moe, nil).Count(); n != 6 {
+		t.Errorf("%d experts uncovered without a holder, want all 6", n)
 	}
 }

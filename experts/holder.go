@@ -3,6 +3,8 @@ package experts
 import (
 	"math/bits"
 	"slices"
+
+	"shoal/rdrr"
 )
 
 // Set is a set of expert numbers of one layer, as a bitmap: expert e is bit e%64 of word e/64.
@@ -78,4 +80,17 @@ type Holder struct {
 	Peer   string // peer id, "" for this process
 	Holds  Holdings
 	Runner Runner
+}
+
+// Uncovered lists the experts of a model that none of the holders has; empty if there is a holder for each.
+func Uncovered(moe rdrr.MoE, holders []Holder) Holdings {
+	missing := Holdings{}
+	for _, layer := range moe.Layers {
+		for e := range moe.Experts {
+			if !slices.ContainsFunc(holders, func(h Holder) bool { return h.Holds[layer].Has(e) }) {
+				missing[layer] = missing[layer].With(e)
+			}
+		}
+	}
+	return missing
 }

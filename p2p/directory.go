@@ -269,24 +269,7 @@ func transportOf(c network.Conn) string {
 	return a.String()
 }
 
-// Uncovered lists the experts, of 0 up to n in each of the layers, that no holder has.
-func Uncovered(holders []experts.Holder, layers []int, n int) experts.Holdings {
-	missing := experts.Holdings{}
-	for _, l := range layers {
-		var s experts.Set
-		for e := range n {
-			if !slices.ContainsFunc(holders, func(h experts.Holder) bool { return h.Holds[l].Has(e) }) {
-				s = s.With(e)
-			}
-		}
-		if s.Len() > 0 {
-			missing[l] = s
-		}
-	}
-	return missing
-}
-
 // Covered is a condition for [Directory.Wait]: every expert of the model has a holder.
 func Covered(moe rdrr.MoE) func([]experts.Holder) bool {
-	return func(hs []experts.Holder) bool { return len(Uncovered(hs, moe.Layers, moe.Experts)) == 0 }
+	return func(hs []experts.Holder) bool { return len(experts.Uncovered(moe, hs)) == 0 }
 }

@@ -194,7 +194,7 @@ func TestSwarm(t *testing.T) {
 	if err := d.Wait(ctx, gone); err != nil {
 		t.Fatal(err)
 	}
-	if missing := Uncovered(d.Holders(), testMoE.Layers, testMoE.Experts); missing.Count() != 4 {
+	if missing := experts.Uncovered(testMoE, d.Holders()); missing.Count() != 4 {
 		t.Errorf("missing %v", missing)
 	}
 	if peers := d.Peers(); len(peers) != 3 {

@@ -106,23 +106,12 @@ next:
 	return out
 }
 
-// Uncovered lists the experts of a model that none of the holders has, by layer.
+// Uncovered lists the experts of a model that none of the holders has, by layer; nil if there is a holder for each.
 func Uncovered(moe rdrr.MoE, holders []experts.Holder) []Missing {
 	var out []Missing
-	for _, layer := range moe.Layers {
-		var held experts.Set
-		for _, h := range holders {
-			held = union(held, h.Holds[layer])
-		}
-		var missing []int
-		for e := range moe.Experts {
-			if !held.Has(e) {
-				missing = append(missing, e)
-			}
-		}
-		if missing != nil {
-			out = append(out, Missing{layer, missing})
-		}
+	missing := experts.Uncovered(moe, holders)
+	for _, layer := range missing.Layers() {
+		out = append(out, Missing{layer, missing[layer].Experts()})
 	}
 	return out
 }
