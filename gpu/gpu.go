@@ -63,6 +63,9 @@ type Info struct {
 	Memory               int64  // bytes that weights may take, 0 where unknown
 	Threads              int    // CPU backend: worker threads
 	Integrated, Software bool
+	// Stacks: few large operations are faster than many small ones, so that callers stack the weights of projections that read
+	// the same input, and use MatMulGated, MatMulExpertsGated and Heads.
+	Stacks bool
 }
 
 // Device makes memory and passes. Its methods may be called from several goroutines; a Pass belongs to one.
@@ -108,12 +111,28 @@ type Pass interface {
 
 	// MatMul writes dst[i, :] = w[0] * x[i, :] + bias for i < n. x [n, w.Cols], bias [w.Rows], dst [n, w.Rows].
 	MatMul(dst, x Buffer, w Matrix, bias Buffer, n int)
+	// MatMulInto is MatMul with dst[s.Offset + i*s.Stride + r] = w[0, r] * x[i, :] + bias[r], or += with s.Add.
+	MatMulInto(dst, x Buffer, w Matrix, bias Buffer, n int, s Into)
+	// MatMulGated writes dst[i, r] = act(g) * u, where g and u are rows 2r and 2r+1 of w[0] * x[i, :] + bias. See [Activation].
+	// x [n, w.Cols], bias [w.Rows], dst [n, w.Rows/2].
+	MatMulGated(dst, x Buffer, w Matrix, bias Buffer, n int, a Activation)
 	// MatMulEach multiplies slice j of every row with matrix j: dst[i, j, :] = w[j] * x[i, j, :]. See [Slices].
 	MatMulEach(dst, x Buffer, w Matrix, s Slices)
 	// MatMulExperts multiplies row i with the k matrices that ids[i, :] names: dst[i, j, :] = w[ids[i, j]] * x_ij + bias[ids[i, j], :].
 	// x_ij is x[i, :] if perSlot is false (x [n, w.Cols]) and x[i, j, :] if it is true (x [n, k, w.Cols]).
 	// ids [n, k], bias [w.Count, w.Rows], dst [n, k, w.Rows]. An id >= w.Count() yields zeros.
 	MatMulExperts(dst, x Buffer, w Matrix, bias, ids Buffer, n, k int, perSlot bool)
+
+	// MatMulExpertsGated is to MatMulExperts, without perSlot, what MatMulGated is to MatMul: dst [n, k, w.Rows/2].
+	MatMulExpertsGated(dst, x Buffer, w Matrix, bias, ids Buffer, n, k int, a Activation)
+	// MatMulExpertsAdd is MatMulExperts of y with perSlot and then Combine, in bits too: x[i, :] += sum over j, in order, of
+	// weights[i, j] * (w[ids[i, j]] * y[i, j, :] + bias[ids[i, j], :]). y [n, k, w.Cols], weights [n, k], x [n, w.Rows].
+	// What scratch [n, k, w.Rows] holds afterwards is undefined.
+	MatMulExpertsAdd(x, y Buffer, w Matrix, bias, ids, weights, scratch Buffer, n, k int)
+
+	// Heads takes the rows of a joint projection apart: queries to q and keys to the cache, both normed (if there are norms)
+	// and rotated, values to the cache. See [Heads] for shapes.
+	Heads(q, keys, values, x, qNorm, kNorm, angles Buffer, s Heads)
 
 	// RoPE rotates pairs of x in place by the angles given per row. angles [s.Rows, s.Rotary/2, 2] holds cos, sin.
 	RoPE(x, angles Buffer, s Rotation)

@@ -104,3 +104,22 @@ type Strided struct {
 	SrcOffset, SrcStride int
 	DstOffset, DstStride int
 }
+
+// Into is where [Pass.MatMulInto] writes: row i of the result starts Offset + i*Stride elements into dst. A Stride of 0 is the
+// number of the matrix's rows. Add adds to what is there.
+type Into struct {
+	Offset, Stride int
+	Add            bool
+}
+
+// Heads is the shape of [Pass.Heads]. A row of x [Rows, (Heads + 2*KVHeads) * HeadDim] holds a position's query heads, key heads
+// and value heads. Query and key heads become RMSNorm(head) * qNorm or kNorm [HeadDim], if those are not nil, and their first
+// Rotary elements are rotated as [Rotation] says, by angles [Rows, Rotary/2, 2]. q [Rows, Heads, HeadDim]; row i's keys and values
+// go to position Start+i of keys and values [.., KVHeads, HeadDim].
+type Heads struct {
+	Rows, Start             int
+	Heads, KVHeads, HeadDim int
+	Rotary                  int
+	Interleaved             bool
+	Eps                     float32
+}

@@ -6,7 +6,7 @@
 //
 // A thread computes one element.
 // #import grid
-// #import tanh
+// #import activation
 @group(0) @binding(0) var<storage, read> gate: array<f32>;       // [n]
 @group(0) @binding(1) var<storage, read> up: array<f32>;         // [n]
 @group(0) @binding(2) var<storage, read_write> dst: array<f32>;  // [n]
@@ -19,20 +19,9 @@ struct Params {
   kind: u32, // 0 silu, 1 gelu_tanh, 2 swiglu_oai
 }
 
-fn sigmoid(v: f32) -> f32 { return 1.0 / (1.0 + exp(-v)); }
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let i = group_number(group, groups) * THREADS + t;
   if (i >= p.n) { return; }
-  let g = gate[i];
-  let u = up[i];
-  if (p.kind == 0u) {
-    dst[i] = g * sigmoid(g) * u;
-  } else if (p.kind == 1u) {
-    dst[i] = 0.5 * g * (1.0 + hyperbolic_tangent(0.7978845608 * (g + 0.044715 * g * g * g))) * u;
-  } else {
-    let low = min(g, 7.0);
-    dst[i] = (clamp(u, -7.0, 7.0) + 1.0) * low * sigmoid(1.702 * low);
-  }
+  dst[i] = activate(p.kind, gate[i], up[i]);
 }

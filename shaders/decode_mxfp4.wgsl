@@ -9,15 +9,18 @@ struct Unit { q: vec4<u32>, d: f32 }
 
 fn load_unit(row: u32, u: u32, units: u32) -> Unit {
   let e = (scales[row * ((units + 3u) / 4u) + u / 4u] >> (8u * (u % 4u))) & 255u;
-  // Half of the scale, because the table below holds doubled values. 2^-127 and 2^-128 have no normal f32 and become 0.
-  return Unit(weights[row * units + u], bitcast<f32>((max(e, 1u) - 1u) << 23u));
+  // 2^14 times the scale, see below. It ends at 2^127: scales beyond 2^113 are taken for that.
+  return Unit(weights[row * units + u], bitcast<f32>(min(e + 14u, 254u) << 23u));
 }
 
 fn unit_vec(u: u32, j: u32) -> u32 { return u * 8u + j; }
 
 fn unit_weights(w: Unit, j: u32) -> vec4<f32> {
-  let q = vec4<u32>(w.q[j & 3u] >> (j & 4u)) >> vec4<u32>(0u, 8u, 16u, 24u);
-  // The nibbles of the constant are the eight magnitudes doubled: 0 1 2 3 4 6 8 12.
-  let magnitude = vec4<f32>((vec4<u32>(0xc8643210u) >> ((q & vec4<u32>(7u)) * 4u)) & vec4<u32>(15u));
-  return select(magnitude, -magnitude, (q & vec4<u32>(8u)) != vec4<u32>(0u)) * w.d;
+  // With its sign and three bits at the top of an f16's, e2m1 is 2^-14 of its value there, subnormals too.
+  let q = w.q[j & 3u] >> (j & 4u);
+  let even = q & 0x000f000fu;
+  let odd = (q >> 8u) & 0x000f000fu;
+  let a = unpack2x16float(((even & 0x00070007u) << 9u) | ((even & 0x00080008u) << 12u));
+  let b = unpack2x16float(((odd & 0x00070007u) << 9u) | ((odd & 0x00080008u) << 12u));
+  return vec4<f32>(a.x, b.x, a.y, b.y) * w.d;
 }

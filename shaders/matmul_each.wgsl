@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
       let row = row0 + (t / LANES) * ROWS + k;
       let at = j * p.rows + row;
       if (row < p.rows && at < p.first + p.held) {
-        dst[p.d_offset + i * p.d_row + j * p.d_stride + row] = partial[(k - shift) * THREADS + t];
+        dst[p.d_offset + i * p.d_row + j * p.d_stride + row] = partial[(k - shift) * PITCH + t];
       }
     }
   }

@@ -20,13 +20,16 @@ func (a Access) String() string { return [...]string{"", "scalar", "vec4"}[a] }
 // Variant names one shader: an operation and what is substituted into its file. It is comparable, and so serves as a key.
 // A constant of 0 keeps the file's own value.
 type Variant struct {
-	Op     string // its file is OP.wgsl
-	Format string // number format of the weights, as rdrr/quant names it; "" without weights
-	Access Access
-	Lanes  int // LANES: threads that share a weight row. The only constant that the bits of a product depend on
-	Rows   int // ROWS: weight rows of a thread
-	XRows  int // XROWS: activation rows of a thread
-	Spans  int // SPANS: value elements of a thread, in attention
+	Op      string // its file is OP.wgsl
+	Format  string // number format of the weights, as rdrr/quant names it; "" without weights
+	Access  Access
+	Lanes   int // LANES: threads that share a weight row. The only constant that the bits of a product depend on
+	Rows    int // ROWS: weight rows of a thread
+	XRows   int // XROWS: activation rows of a thread
+	Spans   int // SPANS: value elements of a thread, in attention
+	Split   int // SPLIT: 1 if a workgroup of attention computes one chunk alone
+	Quads   int // QUADS: 32 rows of activations in a block tile for each
+	Threads int // THREADS
 }
 
 func (v Variant) String() string {
@@ -39,7 +42,7 @@ func (v Variant) String() string {
 	for _, c := range []struct {
 		name  string
 		value int
-	}{{"lanes", v.Lanes}, {"rows", v.Rows}, {"xrows", v.XRows}, {"spans", v.Spans}} {
+	}{{"lanes", v.Lanes}, {"rows", v.Rows}, {"xrows", v.XRows}, {"spans", v.Spans}, {"split", v.Split}, {"quads", v.Quads}, {"threads", v.Threads}} {
 		if c.value != 0 {
 			parts = append(parts, fmt.Sprintf("%s=%d", c.name, c.value))
 		}
@@ -49,7 +52,9 @@ func (v Variant) String() string {
 
 func (v Variant) constants() map[string]int {
 	m := map[string]int{}
-	for name, value := range map[string]int{"LANES": v.Lanes, "ROWS": v.Rows, "XROWS": v.XRows, "SPANS": v.Spans} {
+	for name, value := range map[string]int{
+		"LANES": v.Lanes, "ROWS": v.Rows, "XROWS": v.XRows, "SPANS": v.Spans, "SPLIT": v.Split, "QUADS": v.Quads, "THREADS": v.Threads,
+	} {
 		if value != 0 {
 			m[name] = value
 		}
@@ -69,9 +74,37 @@ type Tile struct {
 // Tiles of the matrix products. Long rows of weights are shared by 64 threads, short ones by 16, so that few are idle; rows of
 // activations that cannot be read four elements at a time are rare, and one tile serves them.
 var (
-	scalarTile = Tile{Scalar, 16, 1, 1}
+	scalarTile = Tile{Scalar, 16, 2, 1}
 	vectorTile = []Tile{{Vec4, 16, 2, 1}, {Vec4, 64, 2, 1}} // few activation rows
-	batchTile  = []Tile{{Vec4, 16, 4, 4}, {Vec4, 64, 4, 4}} // many
+	batchTile  = []Tile{{Vec4, 16, 4, 4}, {Vec4, 64, 4, 4}} // some
+)
+
+// ManyRows is from how many rows of activations on a product is computed in blocks.
+const ManyRows = 12
+
+// RowBlock is how many weight rows a block has, and XBlock how many rows of activations for each of Quads.
+const (
+	RowBlock = 64
+	XBlock   = 32
+)
+
+// Block returns the variant of a matrix product in blocks, the bits of whose results are those of t.
+func Block(op, format string, t Tile, quads int) Variant {
+	return Variant{Op: op, Format: format, Access: t.Access, Lanes: t.Lanes, Quads: quads}
+}
+
+// ExpertsAdd returns the variant of experts_add whose bits are those of products with t: four groups of threads take slots.
+func ExpertsAdd(format string, t Tile) Variant {
+	return Variant{Op: "experts_add", Format: format, Access: t.Access, Lanes: t.Lanes, Rows: 2, Threads: 4 * t.Lanes}
+}
+
+// Places of constants that the host needs: MaxSlots is SLOTS of experts_add.wgsl, MaxGroups is LIMIT of group_slots.wgsl less
+// one, MaxHead is LIMIT of heads.wgsl, AttentionChunk is CHUNK of attention.wgsl.
+const (
+	MaxSlots       = 16
+	MaxGroups      = 1024
+	MaxHead        = 1024
+	AttentionChunk = 128
 )
 
 // attentionColumns is COLUMNS of attention.wgsl.
@@ -128,13 +161,18 @@ func Variants() []Variant {
 				all = append(all, Product(op, format, t))
 			}
 		}
+		for _, t := range append([]Tile{scalarTile}, vectorTile...) {
+			all = append(all, Block("matmul_block", format, t, 1), Block("matmul_block", format, t, 2),
+				Block("experts_block", format, t, 1), ExpertsAdd(format, t))
+		}
 	}
 	for _, access := range []Access{Scalar, Vec4} {
 		for _, n := range spans[access] {
-			all = append(all, Variant{Op: "attention", Access: access, Spans: n})
+			all = append(all, Variant{Op: "attention", Access: access, Spans: n}, Variant{Op: "attention", Access: access, Spans: n, Split: 1})
 		}
+		all = append(all, Variant{Op: "attention_merge", Access: access}, Variant{Op: "rmsnorm", Access: access})
 	}
-	for _, op := range []string{"rmsnorm", "layernorm", "rope", "activate", "topk", "combine", "add", "add_sigmoid", "copy", "argmax"} {
+	for _, op := range []string{"group_slots", "heads", "argmax_parts", "argmax_merge", "layernorm", "rope", "activate", "topk", "combine", "add", "add_sigmoid", "copy", "argmax"} {
 		all = append(all, Variant{Op: op})
 	}
 	return all

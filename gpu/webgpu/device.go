@@ -19,8 +19,10 @@ import (
 const (
 	paramBytes    = 64  // of one dispatch; the largest Params of the shaders
 	maxDispatches = 128 // of one command buffer: the device runs it while the next is encoded
-	writePiece    = 16 << 20
-	writeBacklog  = 64 << 20 // bytes written that may wait, in the library's own staging memory, for a submission
+	// The first command buffers of a pass are smaller, so that the device has something to do early.
+	firstDispatches = 16
+	writePiece      = 16 << 20
+	writeBacklog    = 64 << 20 // bytes written that may wait, in the library's own staging memory, for a submission
 )
 
 // Device is one opened adapter.
@@ -37,6 +39,7 @@ type Device struct {
 	queue    *wgpu.Queue
 	params   *memory              // parameters of the dispatches of one command buffer, paramStride apart
 	none     *memory              // bound where an optional buffer is missing
+	scratch  *memory              // nil until an operation needs some; see scratchMemory
 	memories map[*memory]struct{} // all that is not freed
 	staging  []*memory            // idle buffers that passes are read back through
 	kernels  map[shaders.Variant]*kernel
@@ -55,7 +58,7 @@ func newDevice(raw *wgpu.Device, a Adapter, bindingLimit int64) (*Device, error)
 	d := &Device{
 		info: gpu.Info{
 			Backend: "webgpu", Name: a.Name, Memory: a.Memory / 32 * 31,
-			Integrated: a.Kind == "integrated", Software: a.Kind == "software",
+			Integrated: a.Kind == "integrated", Software: a.Kind == "software", Stacks: true,
 		},
 		bindingLimit: clampInt(limits.MaxStorageBufferBindingSize),
 		bufferLimit:  clampInt(min(limits.MaxBufferSize, limits.MaxStorageBufferBindingSize)),

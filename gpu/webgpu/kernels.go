@@ -25,7 +25,7 @@ func (k *kernel) release() {
 }
 
 // maxSpans is how many buffers a shader binds beside its parameters.
-const maxSpans = 6
+const maxSpans = 7
 
 // groupKey identifies a bind group: a kernel and, per binding, the allocation and the offset in it.
 type groupKey struct {

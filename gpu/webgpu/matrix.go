@@ -43,6 +43,9 @@ func (d *Device) NewMatrix(label string, t quant.Type, count, rows, cols int) (g
 	w := &Matrix{dev: d, label: label, format: t, layout: l, count: count, rows: rows, cols: cols}
 	row := int64(l.mainBytes(cols))
 	perPart := min(d.bindingLimit/row, (d.bufferLimit-planeAlign)/(row+int64(l.scaleBytes(cols))))
+	if perPart > 1 {
+		perPart -= perPart % 2 // a part does not split a pair of rows, as gated products have them
+	}
 	if perPart == 0 {
 		return nil, fmt.Errorf("matrix %s: a row of %d bytes is beyond the %d that a shader sees", label, row, d.bindingLimit)
 	}

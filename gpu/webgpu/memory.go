@@ -60,6 +60,32 @@ func (d *Device) allocate(label string, size int, usage wgpu.BufferUsage) (*memo
 	return m, nil
 }
 
+// scratchMemory returns memory of at least size bytes that all passes share: what one operation leaves there for its next dispatch
+// is in one submission with it. It grows by doubling, and what it outgrows stays for passes that were recorded with it.
+func (d *Device) scratchMemory(size int) (m *memory, err error) {
+	d.mu.Lock()
+	m = d.scratch
+	d.mu.Unlock()
+	if m != nil && m.size >= size {
+		return m, nil
+	}
+	err = d.call(func() (err error) {
+		if d.scratch == nil || d.scratch.size < size {
+			least := 1 << 20
+			if d.scratch != nil {
+				least = 2 * d.scratch.size
+			}
+			if m, err = d.allocate("scratch", max(least, (size+15)/16*16), storage); err != nil {
+				return err
+			}
+			d.scratch = m
+		}
+		m = d.scratch
+		return nil
+	})
+	return m, err
+}
+
 // release frees m and the bind groups that hold it. Work that was submitted keeps what it needs. The caller holds the lock.
 func (d *Device) release(m *memory) {
 	if m.raw == nil {

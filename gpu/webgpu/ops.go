@@ -18,7 +18,8 @@ const (
 // RMSNorm runs rmsnorm.wgsl.
 func (p *Pass) RMSNorm(dst, x, weight gpu.Buffer, s gpu.Norm) {
 	if p.open(gpu.CheckRMSNorm(dst, x, weight, s)) {
-		p.dispatch(shaders.Variant{Op: "rmsnorm"}, s.Rows, normParams(s), x, weight, dst)
+		v := shaders.Variant{Op: "rmsnorm", Access: access(s.Width, s.SrcOffset, s.SrcStride)}
+		p.dispatch(v, s.Rows, normParams(s), x, weight, dst)
 	}
 }
 
@@ -44,7 +45,26 @@ func (p *Pass) RoPE(x, angles gpu.Buffer, s gpu.Rotation) {
 	}
 }
 
-// Attention runs attention.wgsl, a workgroup per head of each row.
+// Heads runs heads.wgsl, a workgroup per head of each row.
+func (p *Pass) Heads(q, keys, values, x, qNorm, kNorm, angles gpu.Buffer, s gpu.Heads) {
+	if !p.open(gpu.CheckHeads(q, keys, values, x, qNorm, kNorm, angles, s)) {
+		return
+	}
+	if s.HeadDim > shaders.MaxHead {
+		p.err = fmt.Errorf("heads: %d elements, this device takes %d", s.HeadDim, shaders.MaxHead)
+		return
+	}
+	a := words(s.Rows, s.Start, s.Heads, s.KVHeads, s.HeadDim, s.Rotary/2, flag(s.Interleaved), flag(qNorm != nil))
+	a[8] = bits(s.Eps)
+	p.dispatch(shaders.Variant{Op: "heads"}, s.Rows*(s.Heads+2*s.KVHeads), a, x, qNorm, kNorm, angles, q, keys, values)
+}
+
+const (
+	splitGroups = 256     // workgroups that keep a card busy: with fewer, chunks of a row are computed apart
+	mostParts   = 1 << 24 // elements of scratch that they may take
+)
+
+// Attention runs attention.wgsl, a workgroup per head of each row, or per chunk of a head's positions where these are few.
 func (p *Pass) Attention(dst, q, keys, values, sinks gpu.Buffer, s gpu.Attention) {
 	if !p.open(gpu.CheckAttention(dst, q, keys, values, sinks, s)) {
 		return
@@ -61,7 +81,26 @@ func (p *Pass) Attention(dst, q, keys, values, sinks gpu.Buffer, s gpu.Attention
 	a := words(s.Rows, s.Start, s.Heads, s.Heads/s.KVHeads, s.KeyDim, s.ValueDim, s.KeyStride, s.ValueStride,
 		0, s.Window, 0, flag(sinks != nil))
 	a[8], a[10] = bits(s.Scale), bits(s.SoftCap)
-	p.dispatch(v, s.Rows*s.Heads, a, q, keys, values, sinks, dst)
+	seen := s.Start + s.Rows
+	if s.Window > 0 {
+		seen = min(seen, s.Window)
+	}
+	chunks := ceil(seen, shaders.AttentionChunk)
+	width := 4 // bytes of an element
+	if v.Access == shaders.Vec4 {
+		width = 16
+	}
+	parts := s.Rows * s.Heads * chunks
+	need := parts * (s.ValueDim*4 + 2*width)
+	if chunks < 2 || s.Rows*s.Heads >= splitGroups || need > 4*mostParts {
+		p.dispatch(v, s.Rows*s.Heads, a, q, keys, values, sinks, dst)
+		return
+	}
+	scratch := p.scratch(need)
+	v.Split, a[12] = 1, uint32(chunks)
+	p.dispatch(v, parts, a, q, keys, values, sinks, scratch)
+	p.dispatch(shaders.Variant{Op: "attention_merge", Access: v.Access}, s.Rows*s.Heads,
+		words(s.Rows, s.Start, s.Heads, s.ValueDim, s.Window, flag(sinks != nil), chunks), scratch, sinks, dst)
 }
 
 // Activate runs activate.wgsl.
@@ -117,10 +156,16 @@ func (p *Pass) Copy(dst, src gpu.Buffer, s gpu.Strided) {
 	}
 }
 
-// ArgMax runs argmax.wgsl, a workgroup per row.
+// argmaxSpan is how many elements of a row a workgroup of ArgMax looks at.
+const argmaxSpan = 2048
+
+// ArgMax runs argmax_parts.wgsl and argmax_merge.wgsl.
 func (p *Pass) ArgMax(ids, x gpu.Buffer, n, width int) {
 	if p.open(gpu.CheckArgMax(ids, x, n, width)) {
-		p.dispatch(shaders.Variant{Op: "argmax"}, n, words(n, width), x, ids)
+		parts := ceil(width, argmaxSpan)
+		best := p.scratch(8 * max(1, n*parts))
+		p.dispatch(shaders.Variant{Op: "argmax_parts"}, n*parts, words(n, width, parts, argmaxSpan), x, best)
+		p.threads("argmax_merge", n, words(n, parts), best, ids)
 	}
 }
 

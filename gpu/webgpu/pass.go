@@ -102,6 +102,19 @@ func (p *Pass) dispatchWeights(v shaders.Variant, workgroups int, args params, w
 	p.steps = append(p.steps, s)
 }
 
+// scratch returns at least size bytes, whose content lasts until the pass's next operation.
+func (p *Pass) scratch(size int) gpu.Buffer {
+	if p.err != nil {
+		return nil
+	}
+	m, err := p.dev.scratchMemory(size)
+	if err != nil {
+		p.err = err
+		return nil
+	}
+	return &Buffer{dev: p.dev, kind: gpu.U32, n: m.size / 4, m: m}
+}
+
 // threads records a run of a shader that computes one element per thread.
 func (p *Pass) threads(op string, n int, args params, buffers ...gpu.Buffer) {
 	p.dispatch(shaders.Variant{Op: op}, ceil(n, 64), args, buffers...)

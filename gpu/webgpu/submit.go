@@ -39,11 +39,11 @@ func (d *Device) run(steps []dispatch, reads []gpu.Readback) error {
 	var staging *memory
 	var mapped mapping
 	err := d.call(func() (err error) {
-		for len(steps) > maxDispatches {
-			if err := d.submit(steps[:maxDispatches], nil, nil); err != nil {
+		for size := firstDispatches; len(steps) > size; size = min(2*size, maxDispatches) {
+			if err := d.submit(steps[:size], nil, nil); err != nil {
 				return err
 			}
-			steps = steps[maxDispatches:]
+			steps = steps[size:]
 		}
 		if len(reads) > 0 { // at least a few bytes: to read is also to wait
 			if staging, err = d.takeStaging(max(4, size)); err != nil {
