@@ -1,12 +1,15 @@
 package model
 
-// dense runs a gated FFN on b.h and leaves its result in b.out: down (act(gate h) * up h).
-func (st *step) dense(w *denseWeights, d Dense) {
+// gated runs the first half of a gated FFN on b.h: b.act = act(gate h) * up h.
+func (st *step) gated(w *denseWeights, d Dense) {
 	b := st.b
+	if w.pairs != nil {
+		st.p.MatMulGated(b.act, b.h, w.pairs, nil, st.n, d.Activation)
+		return
+	}
 	st.p.MatMul(b.gate, b.h, w.gate, nil, st.n)
 	st.p.MatMul(b.up, b.h, w.up, nil, st.n)
 	st.p.Activate(b.act, b.gate, b.up, st.n*d.Intermediate, d.Activation)
-	st.p.MatMul(b.out, b.act, w.down, nil, st.n)
 }
 
 // choose scores the experts for every row of b.h and chooses the best: b.experts and b.weights [n, k].
@@ -21,11 +24,12 @@ func (st *step) shared(w *moeWeights, m *MoE) {
 		return
 	}
 	b, hidden := st.b, st.t.spec.Hidden
-	st.dense(w.shared, m.Shared.Dense)
+	st.gated(w.shared, m.Shared.Dense)
 	if w.sharedGate == nil {
-		st.p.Add(b.x, b.out, st.n*hidden)
+		st.project(b.act, linear{w: w.shared.down}, nil)
 		return
 	}
+	st.linear(b.out, b.act, linear{w: w.shared.down})
 	st.p.MatMul(b.shared, b.h, w.sharedGate, nil, st.n)
 	st.p.AddSigmoid(b.x, b.out, b.shared, st.n, hidden)
 }

@@ -7,7 +7,7 @@ import (
 	"shoal/rdrr/quant"
 )
 
-// mla runs multi-head latent attention on b.h and leaves its result in b.out. The cache [positions, kv rank + rope dim] holds
+// mla runs multi-head latent attention on b.h up to its last projection and leaves the result in b.attended. The cache [positions, kv rank + rope dim] holds
 // a normed latent and a rotated key per position, nothing per head:
 //
 //	score(h, p) = q_nope . (W_uk c_p) + q_rope . k_p  =  (W_uk^T q_nope) . c_p + q_rope . k_p
@@ -39,7 +39,6 @@ func (st *step) mla(w *mlaWeights, a *MLA, cache gpu.Buffer) {
 		KeyStride: width, ValueStride: width, Scale: a.Scale,
 	})
 	st.p.MatMulEach(b.attended, b.latentMean, w.lift, gpu.Slices{Rows: st.n}) // [n, heads, value dim]
-	st.linear(b.out, b.attended, w.o)
 }
 
 // queries leaves the queries [n, heads, nope dim + rope dim] in b.q.

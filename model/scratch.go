@@ -20,6 +20,7 @@ type scratch struct {
 	q, qn    gpu.Buffer // [rows, query width] queries, and normed
 	k, kn    gpu.Buffer // [rows, key width]
 	v        gpu.Buffer // [rows, value width]
+	qkv      gpu.Buffer // [rows, query width + 2 key widths] in place of qn, k, kn and v where the projection is joint
 	attended gpu.Buffer // [rows, heads * value dim]
 
 	qa, qan    gpu.Buffer // [rows, query rank] query latent, and normed
@@ -47,7 +48,7 @@ const logitElements = 1 << 22
 
 // widths are the largest row widths over all layers.
 type widths struct {
-	q, kv, attended                       int
+	q, kv, qkv, attended                  int
 	qRank, latent, absorbed, latentMean   int
 	intermediate, experts, topK, sharedOn int
 }
@@ -60,6 +61,7 @@ func (s *Spec) widths() widths {
 		if a := l.GQA; a != nil {
 			grow(&w.q, a.Heads*a.HeadDim)
 			grow(&w.kv, a.KVHeads*a.HeadDim)
+			grow(&w.qkv, (a.Heads+2*a.KVHeads)*a.HeadDim)
 			grow(&w.attended, a.Heads*a.HeadDim)
 		}
 		if a := l.MLA; a != nil {
@@ -93,7 +95,7 @@ func (b *scratch) plan(s *Spec) []planned {
 		{&b.h, "h", gpu.F32, b.rows * s.Hidden}, {&b.out, "out", gpu.F32, b.rows * s.Hidden},
 		{&b.q, "q", gpu.F32, b.rows * w.q}, {&b.qn, "q normed", gpu.F32, b.rows * w.q},
 		{&b.k, "k", gpu.F32, b.rows * w.kv}, {&b.kn, "k normed", gpu.F32, b.rows * w.kv},
-		{&b.v, "v", gpu.F32, b.rows * w.kv}, {&b.attended, "attended", gpu.F32, b.rows * w.attended},
+		{&b.v, "v", gpu.F32, b.rows * w.kv}, {&b.qkv, "qkv", gpu.F32, b.rows * w.qkv}, {&b.attended, "attended", gpu.F32, b.rows * w.attended},
 		{&b.qa, "query latent", gpu.F32, b.rows * w.qRank}, {&b.qan, "query latent normed", gpu.F32, b.rows * w.qRank},
 		{&b.latent, "latent", gpu.F32, b.rows * w.latent}, {&b.absorbed, "absorbed queries", gpu.F32, b.rows * w.absorbed},
 		{&b.latentMean, "attended latents", gpu.F32, b.rows * w.latentMean},

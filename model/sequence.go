@@ -125,10 +125,11 @@ func (s *Sequence) Attend(layer int) error {
 	st.norm(st.b.h, st.b.x, &w.attentionNorm)
 	if w.gqa != nil {
 		st.gqa(w.gqa, s.t.spec.Layers[layer].GQA, s.keys[layer], s.values[layer])
+		st.project(st.b.attended, w.gqa.o, w.attentionOut)
 	} else {
 		st.mla(w.mla, s.t.spec.Layers[layer].MLA, s.keys[layer])
+		st.project(st.b.attended, w.mla.o, w.attentionOut)
 	}
-	st.residual(w.attentionOut)
 	st.norm(st.b.h, st.b.x, &w.ffnNorm)
 	st.stage = atFFN
 	if w.moe != nil {
@@ -145,8 +146,8 @@ func (s *Sequence) FFN(layer int) error {
 		return err
 	}
 	w := &s.t.layers[layer]
-	st.dense(w.dense, *s.t.spec.Layers[layer].Dense)
-	st.residual(w.ffnOut)
+	st.gated(w.dense, *s.t.spec.Layers[layer].Dense)
+	st.project(st.b.act, linear{w: w.dense.down}, w.ffnOut)
 	st.next()
 	return nil
 }
@@ -155,6 +156,13 @@ func (s *Sequence) FFN(layer int) error {
 // k experts each by ids [n, k], and writes their unweighted outputs to y [n, k, hidden].
 type LayerExperts interface {
 	Forward(p gpu.Pass, y, x, ids gpu.Buffer, n, k int) error
+}
+
+// LayerExpertsAdder is LayerExperts that can add their outputs to the residual stream themselves: ForwardAdd does what Forward and
+// gpu.Pass.Combine would, in bits too. x [n, hidden] is added to, h [n, hidden] read, and y [n, k, hidden] is scratch.
+type LayerExpertsAdder interface {
+	LayerExperts
+	ForwardAdd(p gpu.Pass, x, y, h, ids, weights gpu.Buffer, n, k int) error
 }
 
 // Experts runs a MoE layer whose experts are all on the trunk's device. Nothing is read back.
@@ -167,10 +175,15 @@ func (s *Sequence) Experts(layer int, e LayerExperts) error {
 	if st.stage == atExperts {
 		st.shared(s.t.layers[layer].moe, m)
 	}
-	if err := e.Forward(st.p, st.b.y, st.b.h, st.b.experts, st.n, m.TopK); err != nil {
+	if adder, ok := e.(LayerExpertsAdder); ok {
+		err = adder.ForwardAdd(st.p, st.b.x, st.b.y, st.b.h, st.b.experts, st.b.weights, st.n, m.TopK)
+	} else {
+		err = e.Forward(st.p, st.b.y, st.b.h, st.b.experts, st.n, m.TopK)
+		st.p.Combine(st.b.x, st.b.y, st.b.weights, st.n, m.TopK, s.t.spec.Hidden)
+	}
+	if err != nil {
 		return s.fail(fmt.Errorf("layer %d: %w", layer, err))
 	}
-	st.p.Combine(st.b.x, st.b.y, st.b.weights, st.n, m.TopK, s.t.spec.Hidden)
 	st.next()
 	return nil
 }

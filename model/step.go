@@ -96,14 +96,19 @@ func (st *step) normRows(dst, x gpu.Buffer, w *norm, at gpu.Norm) {
 // linear writes dst = w x + bias for all rows of the step.
 func (st *step) linear(dst, x gpu.Buffer, w linear) { st.p.MatMul(dst, x, w.w, w.bias, st.n) }
 
-// residual adds a block's result to the residual stream, through the norm after the block if there is one.
-func (st *step) residual(after *norm) {
-	y := st.b.out
-	if after != nil {
-		st.norm(st.b.h, y, after)
-		y = st.b.h
+// project adds w y + bias to the residual stream, through the norm after the block if there is one.
+func (st *step) project(y gpu.Buffer, w linear, after *norm) {
+	if after == nil && st.t.dev.Info().Stacks {
+		st.p.MatMulInto(st.b.x, y, w.w, w.bias, st.n, gpu.Into{Add: true})
+		return
 	}
-	st.p.Add(st.b.x, y, st.n*st.t.spec.Hidden)
+	out := st.b.out
+	st.linear(out, y, w)
+	if after != nil {
+		st.norm(st.b.h, out, after)
+		out = st.b.h
+	}
+	st.p.Add(st.b.x, out, st.n*st.t.spec.Hidden)
 }
 
 // rotate turns the rotated part of every head by its row's position.

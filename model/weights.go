@@ -28,6 +28,7 @@ type layerWeights struct {
 
 type gqaWeights struct {
 	q, k, v, o   linear
+	joint        []jointRows // in place of q, k and v; see loadJoint
 	qNorm, kNorm *norm
 	sinks        gpu.Buffer // [heads], nil if there are none
 }
@@ -44,6 +45,13 @@ type mlaWeights struct {
 
 type denseWeights struct {
 	gate, up, down gpu.Matrix
+	pairs          gpu.Matrix // [2*intermediate, hidden]: gate and up row by row, in place of them
+}
+
+// jointRows is consecutive rows of a layer's query, key and value projections, one under the other.
+type jointRows struct {
+	linear
+	first int // row
 }
 
 type moeWeights struct {
@@ -81,12 +89,15 @@ func (t *Trunk) loadLayer(ld *loader, l int) layerWeights {
 
 func loadGQA(ld *loader, at func(string) string, a *GQA, hidden int) *gqaWeights {
 	q, kv := a.Heads*a.HeadDim, a.KVHeads*a.HeadDim
-	w := &gqaWeights{
-		q: ld.linear(at("self_attn.q_proj"), q, hidden, a.QKVBias),
-		k: ld.linear(at("self_attn.k_proj"), kv, hidden, a.QKVBias),
-		v: ld.linear(at("self_attn.v_proj"), kv, hidden, a.QKVBias),
-		o: ld.linear(at("self_attn.o_proj"), hidden, q, a.OutBias),
+	w := &gqaWeights{}
+	if ld.dev.Info().Stacks && a.QKNorm != AcrossHeads {
+		w.joint = ld.joint([]string{at("self_attn.q_proj"), at("self_attn.k_proj"), at("self_attn.v_proj")}, []int{q, kv, kv}, hidden, a.QKVBias)
+	} else {
+		w.q = ld.linear(at("self_attn.q_proj"), q, hidden, a.QKVBias)
+		w.k = ld.linear(at("self_attn.k_proj"), kv, hidden, a.QKVBias)
+		w.v = ld.linear(at("self_attn.v_proj"), kv, hidden, a.QKVBias)
 	}
+	w.o = ld.linear(at("self_attn.o_proj"), hidden, q, a.OutBias)
 	if a.QKNorm != NoQKNorm {
 		kind := Norm{Eps: a.QKNormEps, PlusOne: a.QKNormPlusOne}
 		qWidth, kWidth := a.HeadDim, a.HeadDim
@@ -104,6 +115,11 @@ func loadGQA(ld *loader, at func(string) string, a *GQA, hidden int) *gqaWeights
 }
 
 func loadDense(ld *loader, prefix string, intermediate, hidden int) *denseWeights {
+	if ld.dev.Info().Stacks {
+		if pairs := ld.pairs(prefix+"gate_proj.weight", prefix+"up_proj.weight", intermediate, hidden); pairs != nil {
+			return &denseWeights{pairs: pairs, down: ld.matrix(prefix+"down_proj.weight", hidden, intermediate)}
+		}
+	}
 	return &denseWeights{
 		gate: ld.matrix(prefix+"gate_proj.weight", intermediate, hidden),
 		up:   ld.matrix(prefix+"up_proj.weight", intermediate, hidden),

@@ -24,6 +24,17 @@ func (l *Layer) Forward(p gpu.Pass, y, x, ids gpu.Buffer, n, k int) error {
 	return nil
 }
 
+// ForwardAdd records Forward and the weighted sum of its outputs: sum[i, :] += sum over j of weights[i, j] * expert ids[i, j] of row
+// i. sum [n, hidden], weights [n, k]; what y [n, k, hidden] holds afterwards is undefined.
+func (l *Layer) ForwardAdd(p gpu.Pass, sum, y, x, ids, weights gpu.Buffer, n, k int) error {
+	in, err := l.host.forward.inner(l.host.dev, y, l.host.moe)
+	if err != nil {
+		return err
+	}
+	l.bank.recordAdd(p, sum, y, x, ids, weights, in, n, k, l.host.activation)
+	return nil
+}
+
 // forwardScratch is scratch for trunks on the host's device, one for each of their output buffers: passes that may run at the
 // same time write to different outputs, so they must not share scratch either, and the layers of one pass may.
 type forwardScratch struct {

@@ -163,10 +163,9 @@ func (h *Host) runPart(s *scratch, bank *bank, b experts.Batch, p part, out []fl
 	}
 
 	pass := h.dev.Begin()
-	bank.record(pass, s.y, s.x, s.ids, s.bufs, n, k, h.activation)
 	if b.Sum {
 		// The sum starts at zero and padding adds zero, so a row's bits do not depend on the width of the widest row.
-		pass.Combine(s.sum, s.y, s.weights, n, k, hidden)
+		bank.recordAdd(pass, s.sum, s.y, s.x, s.ids, s.weights, s.bufs, n, k, h.activation)
 		sums := make([]float32, n*hidden)
 		if err := pass.Submit(gpu.Readback{From: s.sum, Floats: sums}); err != nil {
 			return err
@@ -176,6 +175,7 @@ func (h *Host) runPart(s *scratch, bank *bank, b experts.Batch, p part, out []fl
 		}
 		return nil
 	}
+	bank.record(pass, s.y, s.x, s.ids, s.bufs, n, k, h.activation)
 	dst := out[p.first*hidden:][:p.slots*hidden]
 	if padded == nil {
 		return pass.Submit(gpu.Readback{From: s.y, Floats: dst})
