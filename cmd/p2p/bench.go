@@ -136,7 +136,7 @@ func (c *benchCommand) once(ctx context.Context, session *setup.Session, prompt 
 	prefill = float64(len(prompt)) / time.Since(start).Seconds()
 	start = time.Now()
 	for range c.Tokens {
-		if _, err := session.Step(ctx, []int{rng.IntN(vocab)}); err != nil {
+		if _, err := session.Best(ctx, []int{rng.IntN(vocab)}); err != nil {
 			return 0, 0, err
 		}
 	}
