@@ -23,7 +23,7 @@ type benchCommand struct {
 }
 
 func (c *benchCommand) Help() string {
-	return "Example: p2p bench --model ~/models/qwen3 --device cpu --threads 2 --prompt-tokens 512 --tokens 64"
+	return "Example:\n\n    p2p bench --model ~/models/qwen3 --device cpu --threads 2 --prompt-tokens 512 --tokens 64"
 }
 
 // measurement is what bench found.

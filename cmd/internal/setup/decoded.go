@@ -72,3 +72,19 @@ func (p decodedPass) MatMulEach(dst, x gpu.Buffer, w gpu.Matrix, s gpu.Slices) {
 func (p decodedPass) MatMulExperts(dst, x gpu.Buffer, w gpu.Matrix, bias, ids gpu.Buffer, n, k int, perSlot bool) {
 	p.Pass.MatMulExperts(dst, x, own(w), bias, ids, n, k, perSlot)
 }
+
+func (p decodedPass) MatMulInto(dst, x gpu.Buffer, w gpu.Matrix, bias gpu.Buffer, n int, s gpu.Into) {
+	p.Pass.MatMulInto(dst, x, own(w), bias, n, s)
+}
+
+func (p decodedPass) MatMulGated(dst, x gpu.Buffer, w gpu.Matrix, bias gpu.Buffer, n int, a gpu.Activation) {
+	p.Pass.MatMulGated(dst, x, own(w), bias, n, a)
+}
+
+func (p decodedPass) MatMulExpertsGated(dst, x gpu.Buffer, w gpu.Matrix, bias, ids gpu.Buffer, n, k int, a gpu.Activation) {
+	p.Pass.MatMulExpertsGated(dst, x, own(w), bias, ids, n, k, a)
+}
+
+func (p decodedPass) MatMulExpertsAdd(x, y gpu.Buffer, w gpu.Matrix, bias, ids, weights, scratch gpu.Buffer, n, k int) {
+	p.Pass.MatMulExpertsAdd(x, y, own(w), bias, ids, weights, scratch, n, k)
+}
