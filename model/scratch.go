@@ -143,6 +143,13 @@ func (t *Trunk) scratchRows(n int) int {
 	return t.rows
 }
 
+// Working is the device memory that steps of that many tokens take beside weights and KV cache, and the number of rows that it is
+// for. It is taken by the first such step and kept for later ones; one token takes less than a prompt, and has its own.
+func (t *Trunk) Working(tokens int) (bytes int64, rows int) {
+	rows = t.scratchRows(tokens)
+	return t.spec.scratchBytes(rows), rows
+}
+
 // take returns a scratch for n rows from the pool, or a new one.
 func (t *Trunk) take(n int) (*scratch, error) {
 	rows := t.scratchRows(n)

@@ -41,6 +41,7 @@ type measurement struct {
 	MemoryBandwidth     float64 `json:"memory_bandwidth_gbps"` // as measured here: reading host memory with the CPU's threads
 	BandwidthShare      float64 `json:"bandwidth_share"`       // of the memory bandwidth, on the CPU; 0 on a GPU
 	DeviceBytes         int64   `json:"device_bytes"`
+	ComputedBytes       int64   `json:"computed_bytes"` // weights, KV cache and working memory, from the shapes; of the whole model
 	RemoteLayers        float64 `json:"remote_layers_per_token"`
 }
 
@@ -78,7 +79,7 @@ func (c *benchCommand) Run(ctx context.Context) error {
 	t.Row("weights read per token", console.Bytes(m.WeightBytesPerToken))
 	t.Row("weights read while decoding", fmt.Sprintf("%.1f GB/s", m.WeightBandwidth))
 	t.Row("memory bandwidth of the CPU", fmt.Sprintf("%.1f GB/s", m.MemoryBandwidth))
-	t.Row("device memory", console.Bytes(m.DeviceBytes))
+	t.Row("device memory", fmt.Sprintf("%s (computed %s)", console.Bytes(m.DeviceBytes), console.Bytes(m.ComputedBytes)))
 	t.Print(os.Stdout)
 	return nil
 }
@@ -120,6 +121,7 @@ func (c *benchCommand) measure(ctx context.Context, engine *setup.Engine) (*meas
 		m.BandwidthShare = m.WeightBandwidth / m.MemoryBandwidth
 	}
 	m.DeviceBytes = engine.Device.Allocated()
+	m.ComputedBytes = engine.ComputedBytes(c.PromptTokens+c.Tokens, c.PromptTokens)
 	return m, nil
 }
 

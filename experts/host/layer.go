@@ -35,6 +35,11 @@ func (l *Layer) ForwardAdd(p gpu.Pass, sum, y, x, ids, weights gpu.Buffer, n, k 
 	return nil
 }
 
+// Working is the device memory that a trunk's steps of that many rows take in the host, beside the experts.
+func (h *Host) Working(rows int) int64 {
+	return 3 * 4 * int64(rows) * int64(h.moe.TopK) * int64(h.moe.Intermediate)
+}
+
 // forwardScratch is scratch for trunks on the host's device, one for each of their output buffers: passes that may run at the
 // same time write to different outputs, so they must not share scratch either, and the layers of one pass may.
 type forwardScratch struct {

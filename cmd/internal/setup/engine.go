@@ -251,3 +251,24 @@ func (e *Engine) Close() {
 	}
 	e.closers = nil
 }
+
+// ComputedBytes is what the engine's weights, the KV cache of a session of that many positions, and prompts of that many tokens with
+// decoding after them should take on the device.
+func (e *Engine) ComputedBytes(positions, prompt int) int64 {
+	spec := e.Trunk.Spec()
+	n, _ := WeightBytes(e.Model, spec)
+	n += spec.CacheBytes(positions)
+	seen := 0
+	for _, tokens := range []int{prompt, 1} {
+		bytes, rows := e.Trunk.Working(tokens)
+		if rows == seen {
+			continue
+		}
+		seen = rows
+		n += bytes
+		if e.Local != nil {
+			n += e.Local.Working(rows)
+		}
+	}
+	return n
+}
