@@ -139,13 +139,26 @@ func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errMalformed, fmt.Sprintf(format, args...))
 }
 
+// consumeTag reads the number and type of a field, in n bytes. Numbers above 2^29-1, which protowire lets through because old
+// MessageSets have them, are refused, as the generated code does.
+func consumeTag(b []byte) (num protowire.Number, typ protowire.Type, n int, err error) {
+	num, typ, n = protowire.ConsumeTag(b)
+	switch {
+	case n < 0:
+		return 0, 0, 0, malformed("%v", protowire.ParseError(n))
+	case !num.IsValid():
+		return 0, 0, 0, malformed("field number %d", num)
+	}
+	return num, typ, n, nil
+}
+
 // oneof reads a message that is one of several nested ones: which, and its bytes. Unknown fields are skipped; none or more
 // than one known field is an error.
 func oneof(b []byte, known int) (field protowire.Number, nested []byte, err error) {
 	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return 0, nil, malformed("%v", protowire.ParseError(n))
+		num, typ, n, err := consumeTag(b)
+		if err != nil {
+			return 0, nil, err
 		}
 		b = b[n:]
 		if typ == protowire.BytesType && num <= protowire.Number(known) {
@@ -174,9 +187,9 @@ func oneof(b []byte, known int) (field protowire.Number, nested []byte, err erro
 // parsePing reads Ping, and Cancel, which has its id alone.
 func parsePing(b []byte) (p wirePing, err error) {
 	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return p, malformed("%v", protowire.ParseError(n))
+		num, typ, n, err := consumeTag(b)
+		if err != nil {
+			return p, err
 		}
 		b = b[n:]
 		var v uint64

@@ -224,6 +224,7 @@ func FuzzWireMessage(f *testing.F) {
 	f.Add([]byte{0x0a, 0x80})
 	f.Add([]byte{0x0a, 0x04, 0x08, 0x01, 0x48, 0x02}) // slot rows that are not packed
 	f.Add([]byte{0x0b, 0x0c})                         // an empty group
+	f.Add([]byte("\n\x0a\x80\xe5\xe5\xe5000000"))     // a field number beyond those of protobuf
 	lim := Limits{Message: 1 << 16, Rows: 64, Hidden: 256, Slots: 256}
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		peekRunID(msg)

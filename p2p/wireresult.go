@@ -62,9 +62,9 @@ func (buf *buffer) refusalFrame(id uint64, err error, queue time.Duration) []byt
 func (r *wireResult) parse(b []byte) error {
 	*r = wireResult{}
 	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return malformed("%v", protowire.ParseError(n))
+		num, typ, n, err := consumeTag(b)
+		if err != nil {
+			return err
 		}
 		b = b[n:]
 		switch {

@@ -121,12 +121,11 @@ func (r *wireRun) parse(b []byte, lim Limits) error {
 		return err
 	}
 	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return malformed("%v", protowire.ParseError(n))
+		num, typ, n, err := consumeTag(b)
+		if err != nil {
+			return err
 		}
 		b = b[n:]
-		var err error
 		switch {
 		case typ == protowire.VarintType && (num <= 10 || num == 12):
 			var v uint64
