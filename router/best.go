@@ -1,9 +1,6 @@
 package router
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // chooser is a Sequence that finds the best token where the logits are, so that only its number is read back.
 type chooser interface {
@@ -22,28 +19,12 @@ func (s *Session) Best(ctx context.Context, tokens []int) (token int, err error)
 		}
 		return argmax(logits)
 	}
-	start, all := s.seq.Position(), tokens
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.seq.Truncate(start))
-		} else {
-			s.text = append(s.text, all...)
+	err = s.step(ctx, tokens, func() error {
+		best, err := chooser.Best(false)
+		if err == nil {
+			token = best[0]
 		}
-	}()
-	for ; len(tokens) > s.config.Chunk; tokens = tokens[s.config.Chunk:] {
-		if err := s.forward(ctx, tokens[:s.config.Chunk]); err != nil {
-			return 0, err
-		}
-		if err := s.seq.Finish(); err != nil {
-			return 0, err
-		}
-	}
-	if err := s.forward(ctx, tokens); err != nil {
-		return 0, err
-	}
-	best, err := chooser.Best(false)
-	if err != nil {
-		return 0, err
-	}
-	return best[0], nil
+		return err
+	})
+	return token, err
 }

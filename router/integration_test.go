@@ -56,6 +56,9 @@ func TestExactModeIsPlacementFree(t *testing.T) {
 			if slices.Max(want) == slices.Min(want) {
 				t.Errorf("alone: only token %d", want[0])
 			}
+			if got := c.best(t, c.alone(), len(want)); !slices.Equal(got, want) {
+				t.Errorf("chosen on the device %v\nchosen from logits %v", got, want)
+			}
 			for _, chunk := range []int{rows, 3} {
 				config := c.swarm(router.Exact)
 				config.Chunk = chunk
@@ -233,6 +236,29 @@ func (c *cluster) generate(t *testing.T, config router.Config, each func(n int))
 		t.Errorf("%d remote calls, %d failovers", r.RemoteCalls, r.Failovers)
 	}
 	return r.Tokens
+}
+
+// best is greedy text whose tokens are chosen on the trunk's device, its prompt fed in chunks.
+func (c *cluster) best(t *testing.T, config router.Config, n int) (tokens []int) {
+	t.Helper()
+	seq, err := c.trunk.NewSequence(64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seq.Close()
+	config.Chunk = 3
+	s, err := router.NewSession(seq, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for next := prompt; len(tokens) < n; next = tokens[len(tokens)-1:] {
+		token, err := s.Best(t.Context(), next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, token)
+	}
+	return tokens
 }
 
 func (c *cluster) score(t *testing.T, config router.Config) []float32 {

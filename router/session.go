@@ -157,6 +157,16 @@ func (s *Session) Truncate(pos int) error {
 // Step takes tokens through the model and returns the logits [vocab] after the last of them. Many tokens go in chunks. If it
 // fails, the sequence is where it was before.
 func (s *Session) Step(ctx context.Context, tokens []int) (logits []float32, err error) {
+	err = s.step(ctx, tokens, func() error {
+		logits, err = s.logits(ctx, false)
+		return err
+	})
+	return logits, err
+}
+
+// step takes tokens through the layers, in chunks; end is what is done after the last one, and ends its pass. If anything fails,
+// the sequence is where it was before.
+func (s *Session) step(ctx context.Context, tokens []int, end func() error) (err error) {
 	start, all := s.seq.Position(), tokens
 	defer func() {
 		if err != nil {
@@ -165,19 +175,18 @@ func (s *Session) Step(ctx context.Context, tokens []int) (logits []float32, err
 			s.text = append(s.text, all...)
 		}
 	}()
-	for len(tokens) > s.config.Chunk {
+	for ; len(tokens) > s.config.Chunk; tokens = tokens[s.config.Chunk:] {
 		if err := s.forward(ctx, tokens[:s.config.Chunk]); err != nil {
-			return nil, err
+			return err
 		}
 		if err := s.seq.Finish(); err != nil {
-			return nil, err
+			return err
 		}
-		tokens = tokens[s.config.Chunk:]
 	}
 	if err := s.forward(ctx, tokens); err != nil {
-		return nil, err
+		return err
 	}
-	return s.logits(ctx, false)
+	return end()
 }
 
 // logits ends a pass.

@@ -42,7 +42,6 @@ type measurement struct {
 	BandwidthShare      float64 `json:"bandwidth_share"`       // of the memory bandwidth, on the CPU; 0 on a GPU
 	DeviceBytes         int64   `json:"device_bytes"`
 	ComputedBytes       int64   `json:"computed_bytes"` // weights, KV cache and working memory, from the shapes; of the whole model
-	RemoteLayers        float64 `json:"remote_layers_per_token"`
 }
 
 func (c *benchCommand) Run(ctx context.Context) error {
