@@ -124,18 +124,11 @@ func (s *Session) Coverage() error {
 	if s.config.Experts != nil && !hasHolders || s.config.MoE == nil {
 		return nil
 	}
-	elsewhere := *s.config.MoE
-	elsewhere.Layers = nil
-	for _, l := range s.config.MoE.Layers {
-		if _, ok := s.onDevice(l); !ok {
-			elsewhere.Layers = append(elsewhere.Layers, l)
-		}
-	}
 	var holders []experts.Holder
 	if hasHolders {
 		holders = known.Holders()
 	}
-	if missing := Uncovered(elsewhere, holders); missing != nil {
+	if missing := Uncovered(s.config.Elsewhere(), holders); missing != nil {
 		return &MissingError{Missing: missing}
 	}
 	return nil
@@ -240,7 +233,7 @@ func (s *Session) ffn(ctx context.Context, layer int, routed bool, start time.Ti
 	if !routed {
 		return s.seq.FFN(layer)
 	}
-	if local, ok := s.onDevice(layer); ok {
+	if local, ok := s.config.OnDevice(layer); ok {
 		return s.seq.Experts(layer, local)
 	}
 	h, routes, err := s.seq.Route(layer)
@@ -260,11 +253,24 @@ func (s *Session) ffn(ctx context.Context, layer int, routed bool, start time.Ti
 	return s.seq.Combine(layer, y)
 }
 
-func (s *Session) onDevice(layer int) (model.LayerExperts, bool) {
-	if s.config.Device == nil {
+// OnDevice returns the experts of a layer that has them all on the trunk's device.
+func (c Config) OnDevice(layer int) (model.LayerExperts, bool) {
+	if c.Device == nil {
 		return nil, false
 	}
-	return s.config.Device(layer)
+	return c.Device(layer)
+}
+
+// Elsewhere is the model's MoE with only the layers whose experts are not all on the trunk's device.
+func (c Config) Elsewhere() rdrr.MoE {
+	moe := *c.MoE
+	moe.Layers = nil
+	for _, l := range c.MoE.Layers {
+		if _, ok := c.OnDevice(l); !ok {
+			moe.Layers = append(moe.Layers, l)
+		}
+	}
+	return moe
 }
 
 // Batch is a layer's work: every row of h [n, hidden] with the experts that the gate chose, in route order.

@@ -161,16 +161,7 @@ func (e *Engine) join(ctx context.Context, f EngineFlags) (err error) {
 	e.config.Experts = swarm
 	e.followPlans(swarm)
 
-	elsewhere := *e.config.MoE
-	elsewhere.Layers = nil
-	for _, l := range e.config.MoE.Layers {
-		if e.config.Device != nil {
-			if _, ok := e.config.Device(l); ok {
-				continue
-			}
-		}
-		elsewhere.Layers = append(elsewhere.Layers, l)
-	}
+	elsewhere := e.config.Elsewhere()
 	wait, cancel := context.WithTimeout(ctx, f.Wait)
 	defer cancel()
 	if err := e.Directory.Wait(wait, p2p.Covered(elsewhere)); err != nil {
@@ -195,10 +186,8 @@ func (e *Engine) Subject() model.Subject {
 
 // runExperts runs the routed experts of one layer, wherever they are.
 func (e *Engine) runExperts(ctx context.Context, s *model.Sequence, layer int, h []float32, r model.Routes) error {
-	if e.config.Device != nil {
-		if local, ok := e.config.Device(layer); ok {
-			return s.Experts(layer, local)
-		}
+	if local, ok := e.config.OnDevice(layer); ok {
+		return s.Experts(layer, local)
 	}
 	y, err := e.config.Experts.Run(ctx, e.config.Batch(layer, h, r))
 	if err != nil {
